@@ -1,0 +1,45 @@
+# `make run` and `make test` are all a newcomer needs; `make help` lists the rest.
+PYTHON := .venv/bin/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
+
+.PHONY: help run test test-fast check lock bench example
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(PYTHON):
+	@python3 -m venv .venv || { echo "python3 cannot make a virtual environment: apt-get install python3-venv"; rm -rf .venv; exit 1; }
+
+.venv/installed: requirements.lock | $(PYTHON)
+	@$(PIP) -r requirements.lock
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock | $(PYTHON)
+	@$(PIP) -r requirements-dev.lock
+	@touch $@ .venv/installed
+
+.venv/installed-demo: requirements-demo.lock | $(PYTHON)
+	@$(PIP) -r requirements-demo.lock
+	@touch $@
+
+run: .venv/installed ## Start Lucid on this machine (HOST, PORT and DATABASE_URL are honoured)
+	@exec $(PYTHON) manage.py quickstart
+
+test: .venv/installed-dev ## Run the whole test suite (on PostgreSQL where there is one)
+	@PYTHONDEVMODE=1 $(PYTHON) -m pytest
+
+test-fast: .venv/installed-dev ## Run the tests that take no real server, model or Go
+	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow"
+
+check: .venv/installed-dev ## Lint, types, layers, migrations, lock files
+	@.ci/check
+
+lock: .venv/installed-dev ## Write the lock files from pyproject.toml
+	@.ci/lock
+
+bench: .venv/installed-dev ## Measure the figures of the README (needs PostgreSQL and wrk)
+	@command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk; }
+	@$(PYTHON) -m bench
+
+example: .venv/installed-demo ## Run a real model once and have its run notarised (needs make run)
+	@$(PYTHON) examples/record_a_run.py

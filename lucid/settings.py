@@ -1,0 +1,185 @@
+"""Every setting, read from the environment. README.md lists them for operators.
+
+A secret `NAME` may be given as `NAME_FILE`, the path of a file that holds it.
+"""
+
+import base64
+import binascii
+from typing import Any
+
+import environ  # type: ignore[import-untyped]
+from django.core.exceptions import ImproperlyConfigured
+
+from lucid.first_use import BASE_DIR, data_dir, environment_file
+
+env = environ.FileAwareEnv()
+if environment_file().exists():
+    env.read_env(environment_file())
+
+
+def _secret(name: str) -> str:
+    value = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(
+            f"{name} is not set. Set it, or {name}_FILE, or start once with"
+            " `make run`, which makes the secrets of a local installation."
+        )
+    return str(value)
+
+
+def _named_keys(name: str) -> dict[str, bytes]:
+    """Read `id:base64,...` into {id: 32 bytes}, in order; the first is in use."""
+    keys = {}
+    for item in _secret(name).split(","):
+        identifier, _, encoded = item.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error as error:
+            raise ImproperlyConfigured(f"{name}: {identifier} is no base64") from error
+        if not identifier or len(key) != 32 or identifier in keys:
+            raise ImproperlyConfigured(
+                f"{name} must be id:base64 pairs of 32 bytes with distinct ids"
+            )
+        keys[identifier] = key
+    return keys
+
+
+SECRET_KEY = _secret("LUCID_SECRET_KEY")
+LUCID_MASTER_KEYS = _named_keys("LUCID_MASTER_KEYS")
+LUCID_API_KEY_PEPPERS = _named_keys("LUCID_API_KEY_PEPPERS")
+
+DEBUG = env.bool("LUCID_DEBUG", default=False)
+ALLOWED_HOSTS = env.list(
+    "LUCID_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]
+)
+
+# The name that origins of logs begin with: a host that is yours, no scheme.
+LUCID_ORIGIN = env.str("LUCID_ORIGIN", default="localhost")
+LUCID_REQUIRE_TENANT_HEADER = env.bool("LUCID_REQUIRE_TENANT_HEADER", default=False)
+# How long an answer to an Idempotency-Key is kept for a repeat of the request.
+LUCID_IDEMPOTENCY_HOURS = env.int("LUCID_IDEMPOTENCY_HOURS", default=24)
+# Seconds that a request may wait for its receipt to be durable before 503.
+LUCID_APPEND_TIMEOUT = env.int("LUCID_APPEND_TIMEOUT", default=15)
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "lucid.api",
+    "tenants",
+    "receipts",
+]
+
+MIDDLEWARE = [
+    "lucid.api.request_id.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "lucid.urls"
+WSGI_APPLICATION = "lucid.wsgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+
+def _database() -> dict[str, Any]:
+    url = env.str("DATABASE_URL", default="") or f"sqlite:///{data_dir()}/lucid.sqlite3"
+    config: dict[str, Any] = env.db_url_config(url)
+    options = config.setdefault("OPTIONS", {})
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        options |= {
+            # The write lock is taken at BEGIN, so that two writers queue up
+            # instead of one failing half-way; a commit is on disk when it returns.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+    else:
+        pool_size = env.int("LUCID_DATABASE_POOL", default=8)
+        options |= {"pool": {"min_size": 1, "max_size": pool_size, "timeout": 10}}
+        config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "tenants.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Served from where they lie, so that no collectstatic step can be forgotten.
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["lucid.api.rendering.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["lucid.api.parsing.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lucid.api.rendering.AlwaysJSON",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.scopes.HasScope"],
+    "DEFAULT_SCHEMA_CLASS": "lucid.api.openapi.Operation",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "lucid.api.errors.answer_exception",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Lucid",
+    "DESCRIPTION": "A notary for AI inference: signed receipts in a tamper-evident"
+    " log. Every error has one body, shown at each endpoint.",
+    "VERSION": "1.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/v1",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # A 4xx is the client's news, not the operator's.
+        "django.request": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,103 @@
+"""A throw-away PostgreSQL cluster: the server's own programs, a temporary folder."""
+
+import glob
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+# Debian keeps the server's programs out of PATH.
+DEBIAN = "/usr/lib/postgresql/*/bin"
+ACCOUNT = "postgres"  # initdb refuses to run as root
+
+
+def programs() -> Path | None:
+    """Return the folder of the newest initdb on this machine, if there is one."""
+    found = sorted(glob.glob(DEBIAN), key=lambda path: int(path.split("/")[4]))
+    if found:
+        return Path(found[-1])
+    initdb = shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Cluster:
+    """Started when made; `url` names a database of its own. Call `stop`."""
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        folder = programs()
+        if folder is None:
+            raise RuntimeError("PostgreSQL's server programs are not installed")
+        self._programs = folder
+        self._account = ACCOUNT if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="lucid-postgres-"))
+        if self._account:
+            shutil.chown(self._folder, self._account)
+        self.port = free_port()
+        self._run("initdb", "-U", "lucid", "-A", "trust", "--no-sync", "-D", self._data)
+        options = [
+            f"-p {self.port}",
+            "-c listen_addresses=127.0.0.1",
+            f"-c unix_socket_directories={self._folder}",
+            f"-c fsync={'on' if fsync else 'off'}",
+            "-c max_connections=200",
+            "-c shared_buffers=256MB",
+            "-c max_wal_size=4GB",
+        ]
+        self._options = " ".join(options)
+        self.start()
+        self._run("createdb", *self._where, "lucid")
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    @property
+    def _where(self) -> list[str]:
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "lucid"]
+
+    @property
+    def url(self) -> str:
+        return f"postgres://lucid@127.0.0.1:{self.port}/lucid"
+
+    @property
+    def version(self) -> str:
+        return self._run("postgres", "--version").split()[2]
+
+    def start(self) -> None:
+        log = str(self._folder / "server.log")
+        self._run(
+            "pg_ctl", "-D", self._data, "-l", log, "-w", "-o", self._options, "start"
+        )
+
+    def halt(self, mode: str = "immediate") -> None:
+        """Stop the server; `immediate` is what a crash looks like to its clients."""
+        self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
+
+    def stop(self) -> None:
+        self.halt()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        command = [str(self._programs / program), *arguments]
+        done = subprocess.run(
+            command,
+            user=self._account,
+            cwd=self._folder,
+            check=False,
+            # pg_ctl's server would keep a pipe open for ever.
+            stdout=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stdout}")
+        return done.stdout or ""
