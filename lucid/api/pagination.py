@@ -1,0 +1,29 @@
+"""Keyset pages: `limit` and an opaque `cursor`, never a count (WIRE section 1)."""
+
+import base64
+import binascii
+from typing import Annotated
+
+import msgspec
+
+from lucid.api.errors import invalid
+
+DEFAULT_LIMIT = 50
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+
+
+def encode_cursor(position: int) -> str:
+    """Return the cursor of the rows that come after `position`, newest first."""
+    return base64.urlsafe_b64encode(b"c%d" % position).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> int:
+    """Return the position that `encode_cursor` was given; 400 for anything else."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        position = int(text.removeprefix("c"))
+    except (binascii.Error, ValueError):
+        position = -1
+    if position < 0 or position >= 1 << 63 or encode_cursor(position) != cursor:
+        raise invalid({"cursor": ["Not a cursor of this list."]})
+    return position

@@ -1,0 +1,98 @@
+"""JSON in: bodies and query parameters, checked before anything acts on them."""
+
+import io
+from typing import Any, TypeVar
+
+import msgspec
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from rest_framework.parsers import BaseParser
+
+from lucid.api import strict_json
+from lucid.api.errors import ApiError, Code, invalid
+
+MAX_BODY = 1 << 20  # bytes, LEDGER section 1
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+class StrictJSONParser(BaseParser):
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: Any,
+        media_type: str | None = None,
+        parser_context: Any = None,
+    ) -> Any:
+        # `.body` holds to DATA_UPLOAD_MAX_MEMORY_SIZE, and keeps the bytes for
+        # the fingerprint of an Idempotency-Key.
+        body = parser_context["request"].body
+        try:
+            return strict_json.loads(body)
+        except strict_json.InvalidJSON as error:
+            raise invalid({error.field or "body": [error.message]}) from None
+
+
+def accept_chunked(request: HttpRequest) -> None:
+    """Give a chunked request, which Django takes for empty, its length and body."""
+    environ = request.META
+    if "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return
+    if not environ.get("wsgi.input_terminated"):
+        raise ApiError(Code.INVALID_REQUEST, "Send a Content-Length.")
+    body = environ["wsgi.input"].read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise RequestDataTooBig
+    environ["CONTENT_LENGTH"] = str(len(body))
+    request._stream = io.BytesIO(body)
+
+
+def _complaint(error: msgspec.ValidationError) -> str:
+    return str(error).partition(" - at `$")[0]
+
+
+def _path(error: msgspec.ValidationError, field: str) -> str:
+    """Name the place that the error points at, from the field down."""
+    return str(error).rpartition(" - at `$.")[2].rstrip("`") or field
+
+
+def _complaints(data: dict[str, Any], shape: type[Shape]) -> dict[str, list[str]]:
+    """Check each field alone, so that the client hears of all that is wrong."""
+    details: dict[str, list[str]] = {}
+    for field in msgspec.structs.fields(shape):
+        name = field.encode_name
+        if name not in data:
+            if field.required:
+                details[name] = ["This field is required."]
+            continue
+        alone = msgspec.defstruct("Alone", [(name, field.type)])
+        try:
+            msgspec.convert({name: data[name]}, alone)
+        except msgspec.ValidationError as error:
+            details[_path(error, name)] = [_complaint(error)]
+    return details
+
+
+def check(data: Any, shape: type[Shape]) -> Shape:
+    """Return `data`, a parsed JSON body, as `shape`; 400 names every bad field."""
+    if not isinstance(data, dict):
+        raise invalid({"body": ["Expected a JSON object."]})
+    try:
+        return msgspec.convert(data, shape)
+    except msgspec.ValidationError as error:
+        details = _complaints(data, shape) or {"body": [_complaint(error)]}
+        raise invalid(details) from None
+
+
+def check_query(parameters: Any, shape: type[Shape]) -> Shape:
+    """Return query parameters, all strings, as `shape`; 400 names the bad ones."""
+    data: dict[str, Any] = {}
+    for field in msgspec.structs.fields(shape):
+        if field.encode_name in parameters:
+            data[field.encode_name] = parameters[field.encode_name]
+    try:
+        return msgspec.convert(data, shape, strict=False)
+    except msgspec.ValidationError as error:
+        field_name = str(error).rpartition("`$.")[2].rstrip("`") or "query"
+        raise invalid({field_name: [_complaint(error)]}) from None
