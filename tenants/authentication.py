@@ -1,0 +1,163 @@
+"""From an Authorization header to the tenant, mode and scopes it stands for.
+
+Two ways to look a key up. `ApiKeyAuthentication` asks the database each time.
+`RememberedKeyAuthentication` trusts this process's memory, and is for views whose
+answer is confirmed by a transaction that compares `Principal.keyring_version`
+with the tenant's: revoking a key raises that number, so a remembered key can
+never write. It saves the hot write path a query.
+"""
+
+import hmac
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from lucid.api.errors import ApiError, Code
+from tenants.models import LAST_USE_RESOLUTION, ApiKey, Tenant
+from tenants.secrets import api_key_mac, current_pepper, prefix_of
+
+MEMORY_LIMIT = 10_000  # keys; some 5 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, as proven by a credential."""
+
+    tenant_id: UUID
+    tenant_slug: str
+    mode: str
+    scopes: frozenset[str]
+    api_key_id: UUID
+    expires_at: datetime | None
+    keyring_version: int
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+
+def credential(request: Request) -> str | None:
+    """Return the one credential that the request carries, None without any."""
+    scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme and scheme.lower() not in {"bearer", "apikey"}:
+        raise _unauthorized("Use `Authorization: Bearer <key>` or X-API-Key.")
+    given = {value.strip(), request.META.get("HTTP_X_API_KEY", "").strip()} - {""}
+    if len(given) > 1:
+        raise ApiError(
+            Code.INVALID_REQUEST,
+            "Two different credentials were given; send one.",
+            details={"Authorization": ["Conflicts with X-API-Key."]},
+        )
+    return next(iter(given), None)
+
+
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(Code.UNAUTHORIZED, message)
+
+
+def _reject_ended(key: ApiKey) -> None:
+    match key.state():
+        case "revoked":
+            raise ApiError(Code.KEY_REVOKED, "This API key was revoked.")
+        case "expired":
+            raise ApiError(Code.KEY_EXPIRED, "This API key has expired.")
+    if key.tenant.status == Tenant.Status.SUSPENDED:
+        raise ApiError(Code.TENANT_SUSPENDED, "This tenant is suspended.")
+
+
+def look_up(text: str) -> Principal:
+    """Return the holder of an API key, as the database knows it now.
+
+    Raises ApiError 401 or 403. Unknown and known keys cost the same: one query,
+    one MAC, one constant-time comparison.
+    """
+    prefix = prefix_of(text)
+    if prefix is None:
+        raise _unauthorized("This is not an API key of ours.")
+    key = ApiKey.objects.select_related("tenant").filter(prefix=prefix).first()
+    mac = api_key_mac(text, key.pepper_id if key else current_pepper())
+    if not hmac.compare_digest(mac, bytes(key.mac) if key else bytes(32)) or not key:
+        raise _unauthorized("No such API key.")
+    _reject_ended(key)
+    now = timezone.now()
+    if key.last_used_at is None or key.last_used_at < now - LAST_USE_RESOLUTION:
+        ApiKey.objects.touch(key.pk)
+    return Principal(
+        tenant_id=key.tenant_id,
+        tenant_slug=key.tenant.slug,
+        mode=key.mode,
+        scopes=frozenset(key.scopes),
+        api_key_id=key.pk,
+        expires_at=key.expires_at,
+        keyring_version=key.tenant.keyring_version,
+    )
+
+
+def _check_tenant_header(request: Request, principal: Principal) -> None:
+    given = request.META.get("HTTP_X_TENANT_ID", "").strip()
+    if not given:
+        if settings.LUCID_REQUIRE_TENANT_HEADER:
+            raise ApiError(Code.TENANT_REQUIRED, "Send X-Tenant-ID.")
+    elif given.lower() not in (str(principal.tenant_id), principal.tenant_slug):
+        raise ApiError(
+            Code.TENANT_MISMATCH, "X-Tenant-ID names another tenant than the key."
+        )
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
+        text = credential(request)
+        if text is None:
+            return None
+        if not text.startswith("lk_"):
+            raise ApiError(Code.TOKEN_INVALID, "This token is not valid here.")
+        principal = self.principal(text)
+        _check_tenant_header(request, principal)
+        return principal, principal
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="lucid"'
+
+    def principal(self, text: str) -> Principal:
+        return look_up(text)
+
+
+class RememberedKeyAuthentication(ApiKeyAuthentication):
+    # MAC of the key -> (principal, time.monotonic() of the look-up). One whole
+    # entry is replaced at a time, so threads need no lock.
+    _memory: dict[bytes, tuple[Principal, float]] = {}
+
+    def principal(self, text: str) -> Principal:
+        mac = api_key_mac(text, current_pepper())
+        found = self._memory.get(mac)
+        if found and self._usable(*found):
+            return found[0]
+        return self._remember(text)
+
+    @classmethod
+    def refresh(cls, request: Request) -> Principal:
+        """Look the request's key up again; raises ApiError when it has ended."""
+        return cls._remember(credential(request) or "")
+
+    @classmethod
+    def _remember(cls, text: str) -> Principal:
+        mac = api_key_mac(text, current_pepper())
+        cls._memory.pop(mac, None)
+        principal = look_up(text)
+        if len(cls._memory) >= MEMORY_LIMIT:
+            cls._memory.clear()
+        cls._memory[mac] = principal, time.monotonic()
+        return principal
+
+    @staticmethod
+    def _usable(principal: Principal, since: float) -> bool:
+        # Looking up once a minute also keeps the key's last use current.
+        if time.monotonic() - since > LAST_USE_RESOLUTION.total_seconds():
+            return False
+        return principal.expires_at is None or principal.expires_at > timezone.now()

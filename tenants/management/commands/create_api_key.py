@@ -1,0 +1,40 @@
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from tenants.commands import JsonCommand, describe, duration, find_tenant, scope
+from tenants.models import ApiKey, Mode
+
+
+class Command(JsonCommand):
+    help = "Create an API key and print it, this one time."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tenant", help="the tenant's slug")
+        parser.add_argument("--name", required=True, help="what the key is for")
+        parser.add_argument(
+            "--scope",
+            action="append",
+            required=True,
+            type=scope,
+            help="what it may do, as receipts:write; repeatable",
+        )
+        parser.add_argument(
+            "--test", action="store_true", help="for test data; default: live data"
+        )
+        parser.add_argument("--expires-in", type=duration, help="as 90d or 12h")
+        super().add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        key, text = ApiKey.objects.issue(
+            find_tenant(options["tenant"]),
+            options["name"],
+            options["scope"],
+            Mode.TEST if options["test"] else Mode.LIVE,
+            options["expires_in"],
+        )
+        self.report(
+            {**describe(key), "key": text},
+            f"{text}\nThis is the only time the key is shown.",
+            as_json=options["json"],
+        )

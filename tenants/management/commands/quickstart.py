@@ -1,0 +1,166 @@
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections, transaction
+
+from lucid.first_use import BASE_DIR
+from tenants.models import ApiKey, Mode, Tenant, User
+
+TENANT = "demo"
+LOGIN = "operator@localhost"
+START_SECONDS = 20
+TICK_SECONDS = 10
+
+CURL = """\
+curl {url}/v1/receipts \\
+  -H 'Authorization: Bearer {key}' \\
+  -H 'Content-Type: application/json' \\
+  -d '{{"model_passport_id": "my-model", "compute_passport_id": "my-laptop",
+       "policy_hash": "{digest}",
+       "runtime": "llama.cpp", "tokens_in": 42, "tokens_out": 128, "ttft_ms": 85}}'
+"""
+DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+class Command(BaseCommand):
+    help = (
+        "Start Lucid on this machine: migrate, make a demo tenant on first use,"
+        " serve on HOST:PORT (127.0.0.1:8000) and tick until interrupted."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.host = os.environ.get("HOST") or "127.0.0.1"
+        self.port = int(os.environ.get("PORT") or 8000)
+        self.refuse_taken_port()
+        call_command("migrate", verbosity=0)
+        first_use = self.first_use()
+        connections.close_all()
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, self.interrupt)
+        children = [self.serve(), self.tick()]
+        try:
+            self.wait_until_served(children[0])
+            self.stdout.write(self.banner(first_use))
+            self.stdout.flush()
+            self.wait_for_end(children)
+        except KeyboardInterrupt:
+            self.stdout.write("\nStopping.")
+        finally:
+            self.stop(children)
+
+    @staticmethod
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    @property
+    def url(self) -> str:
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+        return f"http://{host}:{self.port}"
+
+    def refuse_taken_port(self) -> None:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                raise CommandError(
+                    f"{self.host}:{self.port}: {error.strerror}. Choose another port"
+                    " with PORT=8001 make run."
+                ) from None
+
+    @transaction.atomic
+    def first_use(self) -> dict[str, str]:
+        """Make tenant, key and login if there is no tenant yet; return the secrets."""
+        if Tenant.objects.exists():
+            return {}
+        tenant = Tenant.objects.create(slug=TENANT, name="Demo")
+        _, key = ApiKey.objects.issue(tenant, "quickstart", ["*"], Mode.TEST)
+        password = secrets.token_urlsafe(12)
+        User.objects.create_superuser(LOGIN, password)
+        return {"key": key, "password": password}
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        hosts = [*settings.ALLOWED_HOSTS, self.host, socket.gethostname()]
+        environment = os.environ | {
+            "HOST": self.host,
+            "PORT": str(self.port),
+            "LUCID_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
+        }
+        command = ["-m", "gunicorn", "-c", "python:lucid.gunicorn", "lucid.wsgi"]
+        return self.start([*command, "--log-level", "warning"], environment)
+
+    def tick(self) -> subprocess.Popen[bytes]:
+        command = ["manage.py", "tick", "--every", str(TICK_SECONDS)]
+        return self.start(command, dict(os.environ))
+
+    @staticmethod
+    def start(
+        command: list[str], environment: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches this process alone, which then stops
+        # the others in order.
+        return subprocess.Popen(  # noqa: S603  our own programs
+            [sys.executable, *command],
+            cwd=BASE_DIR,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def wait_until_served(self, server: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        host = self.url.removeprefix("http://").rpartition(":")[0].strip("[]")
+        while time.monotonic() < deadline and server.poll() is None:
+            try:
+                socket.create_connection((host, self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise CommandError("The server did not start; its messages are above.")
+
+    @staticmethod
+    def wait_for_end(children: list[subprocess.Popen[bytes]]) -> None:
+        while all(child.poll() is None for child in children):
+            time.sleep(0.5)
+        raise CommandError("A part of Lucid has ended; its messages are above.")
+
+    @staticmethod
+    def stop(children: list[subprocess.Popen[bytes]]) -> None:
+        for child in children:
+            child.terminate()
+        for child in children:
+            try:
+                child.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+    def banner(self, first_use: dict[str, str]) -> str:
+        lines = [f"Lucid is at {self.url}  (Ctrl-C stops it)", ""]
+        if not first_use:
+            lines += [
+                "The API key and password were shown on the first start. For others:",
+                f"  .venv/bin/python manage.py create_api_key {TENANT} --test"
+                " --name mine --scope '*'",
+                f"  .venv/bin/python manage.py changepassword {LOGIN}",
+            ]
+            return "\n".join(lines)
+        lines += [
+            f"API key     {first_use['key']}",
+            f"Login       {self.url}/admin/  {LOGIN}  {first_use['password']}",
+            "            Both are shown this one time.",
+            "",
+            "A first receipt:",
+            "",
+            CURL.format(url=self.url, key=first_use["key"], digest=DIGEST),
+        ]
+        return "\n".join(lines)

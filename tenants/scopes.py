@@ -1,0 +1,48 @@
+"""What a credential may do: `resource:action`, `resource:*`, `*` (WIRE section 1)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from lucid.api.errors import ApiError, Code
+
+if TYPE_CHECKING:
+    # Views import this module's class for their settings.
+    from lucid.api.views import ApiView
+
+ACTIONS = {
+    "receipts": ("read", "write"),
+    "orchestrations": ("read", "write"),
+    "metrics": ("read",),
+    "keys": ("read", "write"),
+    "audit": ("read",),
+}
+KNOWN = {
+    "*",
+    *(f"{resource}:*" for resource in ACTIONS),
+    *(f"{resource}:{action}" for resource in ACTIONS for action in ACTIONS[resource]),
+}
+
+
+def allows(granted: Iterable[str], needed: str) -> bool:
+    resource = needed.partition(":")[0]
+    return not {"*", f"{resource}:*", needed}.isdisjoint(granted)
+
+
+class HasScope(BasePermission):
+    """The view's scope for the method; a method without one is open to any key."""
+
+    def has_permission(self, request: Request, view: "ApiView") -> bool:  # type: ignore[override]
+        principal: Any = request.auth
+        if not principal:
+            return False
+        needed = view.scopes.get(request.method or "")
+        if needed and not allows(principal.scopes, needed):
+            raise ApiError(
+                Code.INSUFFICIENT_SCOPE,
+                f"This key lacks the scope {needed}.",
+                details={"scope": [needed]},
+            )
+        return True
