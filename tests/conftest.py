@@ -1,0 +1,72 @@
+"""Three actors and a real database.
+
+Rows are committed, as threads of the ledger have to see them, and logs refuse to be
+emptied. So every test works in tenants of its own and nothing is ever flushed: what
+keeps tests apart is what keeps tenants apart.
+"""
+
+import uuid
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from django.db import connections
+from django.test.utils import setup_databases, teardown_databases
+
+from receipts.postgres import PostgresTransaction
+from tenants.models import ApiKey, Mode, Tenant
+from tests.caller import Caller
+
+hypothesis.settings.register_profile("shared-machine", deadline=None)
+hypothesis.settings.load_profile("shared-machine")
+
+
+@pytest.fixture(scope="session")
+def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        created = setup_databases(verbosity=0, interactive=False)
+    yield
+    with django_db_blocker.unblock():
+        PostgresTransaction.disconnect()
+        connections.close_all()
+        teardown_databases(created, verbosity=0)
+
+
+@pytest.fixture
+def database(_database, django_db_blocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
+def new_tenant(name: str) -> Tenant:
+    return Tenant.objects.create(slug=f"{name}-{uuid.uuid4().hex[:12]}", name=name)
+
+
+def new_caller(
+    tenant: Tenant, scopes: tuple[str, ...] = ("*",), mode: str = Mode.LIVE
+) -> Caller:
+    key, text = ApiKey.objects.issue(tenant, "test", list(scopes), mode)
+    return Caller(tenant, key, text)
+
+
+@pytest.fixture
+def acme(database) -> Tenant:
+    return new_tenant("acme")
+
+
+@pytest.fixture
+def alice(acme) -> Caller:
+    """Owns what a test is about."""
+    return new_caller(acme)
+
+
+@pytest.fixture
+def bob(acme) -> Caller:
+    """Works for Alice's tenant, with a key that may only read."""
+    return new_caller(acme, ("receipts:read",))
+
+
+@pytest.fixture
+def charlie(database) -> Caller:
+    """The outsider: may do everything, in another tenant."""
+    return new_caller(new_tenant("globex"))
