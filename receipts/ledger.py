@@ -1,0 +1,275 @@
+"""The write path: signed entries become durable, indexed and checkpointed at once.
+
+`append` is the only way into a log. Each batch is one transaction: it locks the
+logs' rows, drops replays, gives out contiguous indexes, and writes receipts, full
+tiles, the new heads with their signed checkpoints, and the answers to
+Idempotency-Keys (LEDGER section 2, "The write path").
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from lucid.api.idempotency import Claim
+from receipts.entry import Entry
+from receipts.group_commit import GroupCommit, TimedOut
+from receipts.keyring import Keyring
+from receipts.merkle import Frontier, tree_root
+from receipts.postgres import PostgresTransaction
+from receipts.storage import (
+    CLAIM_COLUMNS,
+    Answer,
+    Changes,
+    Found,
+    Head,
+    Lookup,
+    OrmTransaction,
+    Transaction,
+)
+from receipts.tiles import TILE_WIDTH
+
+logger = logging.getLogger(__name__)
+
+# Submissions in one transaction: few enough that the first waits under 50 ms.
+BATCH_LIMIT = 256
+
+UNAVAILABLE = (
+    OperationalError,
+    InterfaceError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
+
+
+class LedgerUnavailable(Exception):
+    """Nobody can say that the entries are durable; the caller may try again."""
+
+
+class StaleKeyring(Exception):
+    """Keys or rights of the tenant changed since the entries were signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An entry and its place. A replay is an entry that was there before."""
+
+    receipt_id: UUID
+    leaf_index: int
+    members: dict[str, Any]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The run_id stands in the log with other content."""
+
+    run_id: str
+
+
+Result = Logged | Conflict
+
+
+@dataclass(slots=True)
+class Submission:
+    """Entries of one request, all for one log, durable together or not at all.
+
+    With a `claim`, the answer (status, body) that `render` makes of the results is
+    stored with them, unless it is an error. After `append`, either `results` or
+    `answer` is there.
+    """
+
+    keyring: Keyring
+    entries: list[Entry]
+    claim: Claim | None = None
+    render: Callable[[list[Result]], tuple[int, bytes]] | None = None
+    results: list[Result] = field(default_factory=list)
+    answer: Answer | None = None  # of the first request with this claim
+    error: Exception | None = None
+
+
+def append(submission: Submission) -> Submission:
+    """Return the submission, its results durable.
+
+    Raises LedgerUnavailable, or StaleKeyring when entries have to be signed anew.
+    """
+    try:
+        _group.submit(submission, settings.LUCID_APPEND_TIMEOUT)
+    except TimedOut as error:
+        raise LedgerUnavailable from error
+    if submission.error:
+        raise submission.error
+    return submission
+
+
+def _commit(batch: Sequence[Submission]) -> None:
+    """Write a batch; should it fail, find the bad member by writing each alone."""
+    try:
+        _write(batch)
+    except UNAVAILABLE as error:
+        logger.error("batch of %d not written: %s", len(batch), error)
+        for submission in batch:
+            submission.error = LedgerUnavailable()
+    except Exception as error:
+        if len(batch) == 1:
+            batch[0].error = error
+            return
+        logger.exception("batch of %d failed, writing one by one", len(batch))
+        for submission in batch:
+            _commit([submission])
+
+
+_group = GroupCommit(_commit, BATCH_LIMIT)
+
+
+def _write(batch: Sequence[Submission]) -> None:
+    with _new_transaction() as transaction:
+        plan = _Plan(transaction.read(_lookup(batch)), transaction)
+        for submission in batch:
+            plan.place(submission)
+        transaction.commit(plan.changes())
+
+
+def _new_transaction() -> Transaction:
+    return (
+        PostgresTransaction() if connection.vendor == "postgresql" else OrmTransaction()
+    )
+
+
+def _lookup(batch: Sequence[Submission]) -> Lookup:
+    return Lookup(
+        tenants={s.keyring.log_id: s.keyring.tenant_id for s in batch},
+        run_ids=[(s.keyring.log_id, e.run_id) for s in batch for e in s.entries],
+        claims=[s.claim for s in batch if s.claim],
+    )
+
+
+class _Plan:
+    """What a batch adds to each log, worked out under the locks."""
+
+    def __init__(self, found: Found, transaction: Transaction) -> None:
+        self._found = found
+        self._transaction = transaction
+        self._growths: dict[int, _Growth] = {}
+        self._answers: list[tuple[Any, ...]] = []
+
+    def place(self, submission: Submission) -> None:
+        """Set the submission's results, or the reason why it has none."""
+        keyring, claim = submission.keyring, submission.claim
+        head = self._found.heads.get(keyring.log_id)
+        if head is None or head.keyring_version != keyring.version:
+            submission.error = StaleKeyring()
+            return
+        if claim and (answer := self._found.answers.get(claim.identity)):
+            submission.answer = answer
+            return
+        growth = self._growths.setdefault(head.log_id, _Growth(head, keyring))
+        submission.results = [
+            growth.place(entry, self._found) for entry in submission.entries
+        ]
+        if claim and submission.render:
+            self._answer(claim, *submission.render(submission.results))
+
+    def _answer(self, claim: Claim, status: int, body: bytes) -> None:
+        if status >= 400:
+            return
+        # Found from now on, should the same request stand in this batch again.
+        answer = Answer(claim.fingerprint, status, body)
+        self._found.answers[claim.identity] = answer
+        self._answers.append(
+            (*claim.identity, claim.fingerprint, status, body, timezone.now())
+        )
+
+    def changes(self) -> Changes:
+        changes = Changes(answers=self._answers)
+        for growth in self._growths.values():
+            if growth.entries:
+                growth.write_to(changes, self._transaction)
+        return changes
+
+
+class _Growth:
+    """The entries that a batch adds to one log."""
+
+    def __init__(self, head: Head, keyring: Keyring) -> None:
+        self.head = head
+        self.keyring = keyring
+        self.entries: list[Entry] = []
+        self._places: dict[str, int] = {}  # run_id -> position in entries
+
+    def place(self, entry: Entry, found: Found) -> Result:
+        """Give the entry its index, or find that its run_id has one."""
+        run_id = entry.run_id
+        if stored := found.receipts.get((self.head.log_id, run_id)):
+            members = json.loads(stored.entry)
+            earlier = Logged(stored.receipt_id, stored.leaf_index, members, True)
+        elif (position := self._places.get(run_id)) is not None:
+            earlier = self._logged(position, replayed=True)
+        else:
+            self._places[run_id] = len(self.entries)
+            self.entries.append(entry)
+            return self._logged(len(self.entries) - 1)
+        return earlier if entry.repeats(earlier.members) else Conflict(run_id)
+
+    def _logged(self, position: int, replayed: bool = False) -> Logged:
+        entry = self.entries[position]
+        index = self.head.size + position
+        return Logged(entry.receipt_id, index, entry.members, replayed)
+
+    def write_to(self, changes: Changes, transaction: Transaction) -> None:
+        leaf_hashes = [entry.leaf_hash for entry in self.entries]
+        frontier = Frontier.from_bytes(self.head.size, self.head.frontier)
+        frontier = frontier.append(leaf_hashes)
+        root = frontier.root()
+        checkpoint = self.keyring.sign_checkpoint(frontier.size, root)
+        changes.heads.append(
+            (self.head.log_id, frontier.size, root, frontier.to_bytes(), checkpoint)
+        )
+        for index, entry in enumerate(self.entries, start=self.head.size):
+            changes.receipts.append(self._row(index, entry))
+        changes.tiles.extend(self._tiles(leaf_hashes, transaction))
+
+    def _row(self, index: int, entry: Entry) -> tuple[Any, ...]:
+        members = entry.members
+        return (
+            entry.receipt_id,
+            self.head.tenant_id,
+            self.head.log_id,
+            index,
+            entry.data,
+            entry.leaf_hash,
+            entry.receipt_hash,
+            entry.run_id,
+            members["receipt_type"],
+            members["timestamp"],
+            members["issued_at"],
+            members["signer_kid"],
+            *(members.get(name, "") for name in CLAIM_COLUMNS),
+        )
+
+    def _tiles(
+        self, hashes: list[bytes], transaction: Transaction
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the tiles that the new leaf hashes fill, level by level."""
+        log_id, tenant_id = self.head.log_id, self.head.tenant_id
+        level, start = 0, self.head.size
+        while (start + len(hashes)) // TILE_WIDTH > start // TILE_WIDTH:
+            first = start // TILE_WIDTH  # the tile that was partial, or new
+            begin = first * TILE_WIDTH
+            if begin < start:
+                hashes = [*transaction.row(log_id, level, begin, start), *hashes]
+            count = len(hashes) // TILE_WIDTH
+            tiles = [
+                hashes[i * TILE_WIDTH : (i + 1) * TILE_WIDTH] for i in range(count)
+            ]
+            roots = [tree_root(tile) for tile in tiles]
+            for index, (tile, root) in enumerate(zip(tiles, roots, strict=True), first):
+                yield tenant_id, log_id, level, index, b"".join(tile), root
+            level, start, hashes = level + 1, first, roots

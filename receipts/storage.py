@@ -1,0 +1,238 @@
+"""What the ledger's transaction reads and writes, and the ORM's way of doing it.
+
+A transaction reads once, under the locks on the logs' rows, and writes once.
+`receipts.postgres` does the same in two round trips.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from lucid.api.idempotency import Claim
+from lucid.api.models import IdempotentAnswer
+from receipts.arrays import Bigints, Blobs, Smallints, Texts, Times, Uuids
+from receipts.models import Log, Receipt, Tile
+from tenants.models import Tenant
+
+RunKey = tuple[int, str]  # log id, run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A log's row as the transaction found and locked it."""
+
+    log_id: int
+    tenant_id: UUID
+    size: int
+    frontier: bytes
+    keyring_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    receipt_id: UUID
+    leaf_index: int
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    fingerprint: bytes
+    status: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class Lookup:
+    """What a transaction must know before it writes."""
+
+    tenants: dict[int, UUID]  # log id -> tenant id
+    run_ids: list[RunKey]
+    claims: list[Claim]
+
+    def run_keys(self) -> list[tuple[UUID, int, str]]:
+        return [(self.tenants[log], log, run_id) for log, run_id in self.run_ids]
+
+    def claim_identities(self) -> list[tuple[UUID, str, str, str]]:
+        return [claim.identity for claim in self.claims]
+
+
+@dataclass(slots=True)
+class Found:
+    heads: dict[int, Head]
+    receipts: dict[RunKey, Stored]
+    answers: dict[tuple[UUID, str, str, str], Answer]
+
+
+@dataclass(slots=True)
+class Changes:
+    """Rows to write; each is a tuple in the order of its table's columns below."""
+
+    receipts: list[tuple[Any, ...]] = field(default_factory=list)
+    tiles: list[tuple[Any, ...]] = field(default_factory=list)
+    heads: list[tuple[Any, ...]] = field(default_factory=list)
+    answers: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+CLAIM_COLUMNS = {
+    "model_passport_id": Texts,
+    "compute_passport_id": Texts,
+    "policy_hash": Texts,
+    "runtime": Texts,
+    "trace_id": Texts,
+    "model": Texts,
+    "provider": Texts,
+    "agent_id": Texts,
+    "orchestration_id": Texts,
+}
+RECEIPT_COLUMNS = {
+    "id": Uuids,
+    "tenant_id": Uuids,
+    "log_id": Bigints,
+    "leaf_index": Bigints,
+    "entry": Blobs,
+    "leaf_hash": Blobs,
+    "receipt_hash": Blobs,
+    "run_id": Texts,
+    "receipt_type": Texts,
+    "timestamp": Bigints,
+    "issued_at": Bigints,
+    "signer_kid": Texts,
+    **CLAIM_COLUMNS,
+}
+TILE_COLUMNS = {
+    "tenant_id": Uuids,
+    "log_id": Bigints,
+    "level": Smallints,
+    "index": Bigints,
+    "hashes": Blobs,
+    "root": Blobs,
+}
+HEAD_COLUMNS = {
+    "id": Bigints,
+    "size": Bigints,
+    "root": Blobs,
+    "frontier": Blobs,
+    "checkpoint": Texts,
+}
+ANSWER_COLUMNS = {
+    "tenant_id": Uuids,
+    "mode": Texts,
+    "endpoint": Texts,
+    "key": Texts,
+    "fingerprint": Blobs,
+    "status": Smallints,
+    "body": Blobs,
+    "created_at": Times,
+}
+
+
+class Transaction(Protocol):
+    """Begun by entering it; what `commit` was not called for is rolled back."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None: ...
+    def read(self, lookup: Lookup) -> Found: ...
+    def row(self, log_id: int, level: int, start: int, stop: int) -> list[bytes]:
+        """Return hashes of a tile level: leaf hashes, or roots of the tiles below."""
+        ...
+
+    def commit(self, changes: Changes) -> None: ...
+
+
+class OrmTransaction:
+    """On this thread's own connection, in portable SQL."""
+
+    def __enter__(self) -> Self:
+        self._atomic = transaction.atomic(durable=True)
+        self._atomic.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self._atomic.__exit__(kind, error, traceback)
+
+    def read(self, lookup: Lookup) -> Found:
+        logs = Log.objects.select_for_update().filter(pk__in=lookup.tenants)
+        rows = list(logs.order_by("pk"))
+        versions = dict(
+            Tenant.objects.filter(pk__in=lookup.tenants.values()).values_list(
+                "pk", "keyring_version"
+            )
+        )
+        heads = {
+            log.pk: Head(
+                log.pk,
+                log.tenant_id,
+                log.size,
+                bytes(log.frontier),
+                versions[log.tenant_id],
+            )
+            for log in rows
+        }
+        return Found(heads, self._receipts(lookup), self._answers(lookup.claims))
+
+    @staticmethod
+    def _receipts(lookup: Lookup) -> dict[RunKey, Stored]:
+        wanted: dict[int, list[str]] = {}
+        for log_id, run_id in lookup.run_ids:
+            wanted.setdefault(log_id, []).append(run_id)
+        return {
+            (log_id, receipt.run_id): Stored(
+                receipt.pk, receipt.leaf_index, bytes(receipt.entry)
+            )
+            for log_id, run_ids in wanted.items()
+            for receipt in Receipt.objects.filter(
+                tenant_id=lookup.tenants[log_id], log_id=log_id, run_id__in=run_ids
+            )
+        }
+
+    @staticmethod
+    def _answers(claims: list[Claim]) -> dict[tuple[UUID, str, str, str], Answer]:
+        if not claims:
+            return {}
+        any_of = Q()
+        for claim in claims:
+            any_of |= Q(
+                tenant_id=claim.tenant_id,
+                mode=claim.mode,
+                endpoint=claim.endpoint,
+                key=claim.key,
+            )
+        return {
+            (row.tenant_id, row.mode, row.endpoint, row.key): Answer(
+                bytes(row.fingerprint), row.status, bytes(row.body)
+            )
+            for row in IdempotentAnswer.objects.filter(any_of)
+        }
+
+    def row(self, log_id: int, level: int, start: int, stop: int) -> list[bytes]:
+        if level == 0:
+            hashes = Receipt.objects.filter(
+                log_id=log_id, leaf_index__gte=start, leaf_index__lt=stop
+            ).order_by("leaf_index")
+            return [bytes(h) for h in hashes.values_list("leaf_hash", flat=True)]
+        roots = Tile.objects.filter(
+            log_id=log_id, level=level - 1, index__gte=start, index__lt=stop
+        ).order_by("index")
+        return [bytes(h) for h in roots.values_list("root", flat=True)]
+
+    def commit(self, changes: Changes) -> None:
+        self._insert(Receipt, RECEIPT_COLUMNS, changes.receipts)
+        self._insert(Tile, TILE_COLUMNS, changes.tiles)
+        self._insert(IdempotentAnswer, ANSWER_COLUMNS, changes.answers)
+        for log_id, size, root, frontier, checkpoint in changes.heads:
+            Log.objects.filter(pk=log_id).update(
+                size=size, root=root, frontier=frontier, checkpoint=checkpoint
+            )
+
+    @staticmethod
+    def _insert(
+        model: type[Any], columns: Iterable[str], rows: list[tuple[Any, ...]]
+    ) -> None:
+        model.objects.bulk_create(
+            model(**dict(zip(columns, row, strict=True))) for row in rows
+        )
