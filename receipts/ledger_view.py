@@ -1,0 +1,84 @@
+"""A view whose success is confirmed by the ledger's transaction.
+
+So it may authenticate from memory, as `tenants.authentication` explains. An error
+is confirmed by no transaction: before it is answered the key is looked up, and a
+key that has ended gets the error that says so.
+"""
+
+from collections.abc import Callable
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lucid.api.errors import unavailable
+from lucid.api.idempotency import claim_of, conflict
+from lucid.api.rendering import Answer
+from lucid.api.views import ApiView
+from receipts.entry import Entry
+from receipts.keyring import Keyring, keyring_for
+from receipts.ledger import (
+    LedgerUnavailable,
+    Result,
+    StaleKeyring,
+    Submission,
+    append,
+)
+from tenants.authentication import Principal, RememberedKeyAuthentication
+
+ATTEMPTS = 3  # at signing, while keys keep changing
+
+Prepare = Callable[[Keyring], list[Entry]]
+Render = Callable[[list[Result]], tuple[int, bytes]]
+
+
+class LedgerView(ApiView):
+    """POST appends to the ledger; other methods are those of any view."""
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        if self.request.method == "POST":
+            return [RememberedKeyAuthentication()]
+        return super().get_authenticators()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(self.request.auth, Principal) and self.request.method == "POST":
+            try:
+                RememberedKeyAuthentication.refresh(self.request)
+            except Exception as ended:
+                exc = ended
+        return super().handle_exception(exc)
+
+    def append(self, request: Request, prepare: Prepare, render: Render) -> Answer:
+        """Sign what `prepare` makes, log it, and answer with what `render` makes.
+
+        `render` turns the results into a status and body. It may be called under
+        the locks of the transaction, and does not raise.
+        """
+        for _ in range(ATTEMPTS):
+            principal: Principal = request.auth  # type: ignore[assignment]
+            keyring = keyring_for(
+                principal.tenant_id, principal.mode, principal.keyring_version
+            )
+            claim = claim_of(request, principal.tenant_id, principal.mode)
+            submission = Submission(keyring, prepare(keyring), claim, render)
+            try:
+                append(submission)
+            except StaleKeyring:
+                request.auth = RememberedKeyAuthentication.refresh(request)
+            except LedgerUnavailable:
+                raise unavailable() from None
+            else:
+                return _answer(submission, render)
+        raise unavailable()
+
+
+def _answer(submission: Submission, render: Render) -> Answer:
+    first, claim = submission.answer, submission.claim
+    if first is None or claim is None:
+        status, body = render(submission.results)
+        return Answer(body, status)
+    if first.fingerprint != claim.fingerprint:
+        raise conflict()
+    answer = Answer(first.body, first.status)
+    answer["Idempotent-Replayed"] = "true"
+    return answer
