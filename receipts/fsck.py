@@ -1,0 +1,222 @@
+"""fsck of a log: everything it holds, derived again from the stored entries.
+
+Entries in order first: canonical form, hash, signature, key, and the columns that
+lists filter by. Then the tree over them: full tiles, frontier, root, and the
+signed checkpoint. The first thing wrong is named (LEDGER section 3).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
+
+from receipts import canonical, checkpoint, ed25519, note, verifier
+from receipts.key_publication import key_set_of
+from receipts.key_set import KeySet
+from receipts.merkle import Frontier, leaf_hash, tree_root
+from receipts.models import Log, Receipt, SigningKey, Tile
+from receipts.note import VerifierKey
+from receipts.storage import CLAIM_COLUMNS
+from receipts.tiles import TILE_WIDTH
+from receipts.verifier import Verdict
+
+CHUNK = 1024  # entries handed to a process at a time
+NAMED_COLUMNS = (
+    "run_id",
+    "receipt_type",
+    "timestamp",
+    "issued_at",
+    "signer_kid",
+    *CLAIM_COLUMNS,
+)
+COLUMNS = ("leaf_index", "entry", "leaf_hash", "receipt_hash", *NAMED_COLUMNS)
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The first thing wrong: where, the verdict it amounts to, and what it is."""
+
+    place: str
+    verdict: Verdict
+    detail: str
+
+
+class _Wrong(Exception):
+    def __init__(self, place: str, verdict: Verdict, detail: str) -> None:
+        super().__init__(detail)
+        self.finding = Finding(place, verdict, detail)
+
+
+def check_log(log_id: int, advance: Callable[[int], Any]) -> Finding | None:
+    """Check a log as it is now; `advance` hears of each number of entries done."""
+    # Highest entry first, head second: whatever is appended meanwhile, a head read
+    # later covers it.
+    highest = Receipt.objects.filter(log_id=log_id).order_by("-leaf_index").first()
+    log = Log.objects.get(pk=log_id)
+    try:
+        if highest and highest.leaf_index >= log.size:
+            raise _wrong_entry(highest.leaf_index, "beyond the head of the log")
+        frontier = _check_entries(log, advance)
+        _check_head(log, frontier)
+    except _Wrong as wrong:
+        return wrong.finding
+    return None
+
+
+def _wrong_entry(index: int, detail: str) -> _Wrong:
+    return _Wrong(f"entry {index}", Verdict.INVALID, detail)
+
+
+def _check_entries(log: Log, advance: Callable[[int], Any]) -> Frontier:
+    """Check entries and tiles in order; return the frontier over the entries."""
+    keys = key_set_of(log)
+    tree = _Tree(log)
+    # Most of the work is Ed25519, so each core gets a process. They are forked
+    # before the reading starts and never touch the database.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool:
+        pending = []
+        for chunk in _chunks(log):
+            pending.append((chunk, pool.submit(_check_chunk, chunk, keys)))
+            if len(pending) > 2 * (os.cpu_count() or 1):
+                _settle(*pending.pop(0), tree, advance)
+        for chunk, outcome in pending:
+            _settle(chunk, outcome, tree, advance)
+    if tree.size != log.size:
+        raise _wrong_entry(tree.size, f"missing; the head has size {log.size}")
+    return tree.frontier
+
+
+def _chunks(log: Log) -> Iterator[list[Row]]:
+    rows = Receipt.objects.filter(
+        tenant_id=log.tenant_id, log=log, leaf_index__lt=log.size
+    )
+    ordered = rows.order_by("leaf_index").values_list(*COLUMNS)
+    reading = ordered.iterator(chunk_size=CHUNK)
+    while chunk := list(islice(reading, CHUNK)):
+        # SQLite and PostgreSQL differ in how they hand out bytes; a pipe wants one.
+        yield [(row[0], *map(bytes, row[1:4]), *row[4:]) for row in chunk]
+
+
+def _settle(
+    chunk: list[Row], outcome: Any, tree: "_Tree", advance: Callable[[int], Any]
+) -> None:
+    finding = outcome.result()
+    for row in chunk:
+        if row[0] != tree.size:
+            raise _wrong_entry(tree.size, "missing")
+        if finding and finding[0] == row[0]:
+            raise _Wrong(f"entry {row[0]}", finding[1], finding[2])
+        tree.append(row[2])
+    advance(len(chunk))
+
+
+def _check_chunk(chunk: list[Row], keys: KeySet) -> tuple[int, Verdict, str] | None:
+    """Return index, verdict and detail of the first wrong entry of a chunk."""
+    for index, entry, stored_leaf, stored_hash, *named in chunk:
+        members = _valid_members(entry, keys, index)
+        if members is None:
+            result = verifier.check_entry(entry, keys, index)
+            return index, result.verdict, result.steps[-1].detail
+        if leaf_hash(entry) != stored_leaf:
+            return index, Verdict.INVALID, "the stored leaf hash is of other bytes"
+        if members["receipt_hash"] != stored_hash.hex():
+            return index, Verdict.INVALID, "the stored receipt hash is another"
+        for name, value in zip(NAMED_COLUMNS, named, strict=True):
+            if members.get(name, "") != value:
+                return index, Verdict.INVALID, f"the column {name} is not the entry's"
+    return None
+
+
+def _valid_members(entry: bytes, keys: KeySet, index: int) -> dict[str, Any] | None:
+    """Return the members of a valid entry; None when the verifier has to say more.
+
+    Accepts nothing that verifier.check_entry would refuse, at half its cost: bytes
+    that a canonical writer reproduces need no strict reading.
+    """
+    try:
+        members = json.loads(entry)
+        if canonical.dumps(members) != entry:
+            return None
+        key = keys.find(members["signer_kid"])
+        body = {n: v for n, v in members.items() if n not in verifier.SEAL}
+        digest = hashlib.sha256(canonical.dumps(body)).digest()
+        signature = bytes.fromhex(members["receipt_signature"])
+        valid = (
+            key is not None
+            and key.counts_at(index)
+            and members["receipt_hash"] == digest.hex()
+            and members["receipt_signature"] == signature.hex()
+            and members["signer_pubkey"] == key.base58
+            and ed25519.verify(key.public_key, digest, signature)
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    return members if valid else None
+
+
+class _Tree:
+    """The tree over the entries seen so far, compared with the tiles as they fill."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._rows: list[list[bytes]] = []  # the unfinished tile of each level
+        self._filled: list[int] = []  # how many tiles of each level are full
+        self.size = 0
+        self.frontier = Frontier()
+        self._recent: list[bytes] = []
+
+    def append(self, leaf: bytes) -> None:
+        self.size += 1
+        self._recent.append(leaf)
+        if len(self._recent) == TILE_WIDTH or self.size == self._log.size:
+            self.frontier = self.frontier.append(self._recent)
+            self._recent = []
+        self._add(0, leaf)
+
+    def _add(self, level: int, node: bytes) -> None:
+        if level == len(self._rows):
+            self._rows.append([])
+            self._filled.append(0)
+        row = self._rows[level]
+        row.append(node)
+        if len(row) < TILE_WIDTH:
+            return
+        root = tree_root(row)
+        self._compare(level, self._filled[level], b"".join(row), root)
+        self._filled[level] += 1
+        row.clear()
+        self._add(level + 1, root)
+
+    def _compare(self, level: int, index: int, hashes: bytes, root: bytes) -> None:
+        stored = Tile.objects.filter(
+            tenant_id=self._log.tenant_id, log=self._log, level=level, index=index
+        ).first()
+        place = f"tile {level}/{index}"
+        if stored is None:
+            raise _Wrong(place, Verdict.INVALID, "missing")
+        if bytes(stored.hashes) != hashes or bytes(stored.root) != root:
+            raise _Wrong(place, Verdict.INVALID, "not what its entries make")
+
+
+def _check_head(log: Log, frontier: Frontier) -> None:
+    if bytes(log.frontier) != frontier.to_bytes():
+        raise _Wrong("head", Verdict.INVALID, "the frontier is not what entries make")
+    if bytes(log.root) != frontier.root():
+        raise _Wrong("head", Verdict.INVALID, "the root is not what entries make")
+    keys = SigningKey.objects.filter(
+        tenant_id=log.tenant_id, mode=log.mode, purpose=SigningKey.Purpose.CHECKPOINT
+    )
+    vkeys = [VerifierKey.of(log.origin, bytes(key.public_key)) for key in keys]
+    try:
+        head = checkpoint.parse(note.open_note(log.checkpoint, vkeys).text)
+    except ValueError as error:
+        raise _Wrong("checkpoint", Verdict.INVALID, str(error)) from None
+    if (head.origin, head.size, head.root) != (log.origin, log.size, frontier.root()):
+        raise _Wrong("checkpoint", Verdict.INCONSISTENT, "it is of another tree")

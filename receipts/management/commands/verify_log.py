@@ -1,0 +1,55 @@
+import sys
+import time
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
+
+from receipts.fsck import check_log
+from receipts.models import Log
+from tenants.commands import JsonCommand, find_tenant
+from tenants.models import Mode
+
+
+class Command(JsonCommand):
+    help = (
+        "Derive every leaf, tile, root, signature and checkpoint of a log again from"
+        " its stored entries. Exits 1 and names the first thing that is wrong."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tenant", help="the tenant's slug")
+        parser.add_argument(
+            "--mode", choices=Mode.values, default=Mode.LIVE, help="default: live"
+        )
+        super().add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant, mode = find_tenant(options["tenant"]), options["mode"]
+        log = Log.objects.filter(tenant=tenant, mode=mode).first()
+        if log is None:
+            raise CommandError(f"{tenant.slug} has no {mode} log yet.", returncode=2)
+        quiet = options["json"] or not sys.stderr.isatty()
+        start = time.monotonic()
+        with tqdm(total=log.size, unit=" entries", disable=quiet) as bar:
+            finding = check_log(log.pk, bar.update)
+        seconds = time.monotonic() - start
+        log.refresh_from_db()
+        data = {
+            "origin": log.origin,
+            "size": log.size,
+            "root": bytes(log.root).hex(),
+            "verdict": finding.verdict if finding else "VALID",
+            "place": finding and finding.place,
+            "detail": finding and finding.detail,
+            "seconds": round(seconds, 3),
+        }
+        text = f"{log.origin}: {log.size} entries, root {data['root']}\n"
+        text += (
+            f"{finding.verdict}: {finding.place}: {finding.detail}"
+            if finding
+            else "VALID"
+        )
+        self.report(data, text, as_json=options["json"])
+        if finding:
+            sys.exit(1)
