@@ -1,0 +1,103 @@
+from typing import Any
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from receipts.models import Log, Receipt, SigningKey
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """What the ledger writes is looked at here and changed by nobody."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class NewestPaginator(Paginator):
+    """Pages through the newest rows of a table that is too large to be counted."""
+
+    LIMIT = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        return int(self.object_list[: self.LIMIT].count())  # type: ignore[attr-defined]
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(ReadOnlyAdmin):
+    list_display = ["run_id", "tenant", "log", "leaf_index", "receipt_type", "id"]
+    list_select_related = ["tenant", "log"]
+    ordering = ["-id"]  # UUIDv7: newest first, along the primary key
+    paginator = NewestPaginator
+    show_full_result_count = False
+    search_fields = ["run_id__exact", "pk__exact"]
+    search_help_text = "A run_id, or a receipt_id."
+    fields = [
+        "run_id",
+        "id",
+        "tenant",
+        "log",
+        "leaf_index",
+        "receipt_type",
+        "timestamp",
+        "issued_at",
+        "hash",
+        "signer_kid",
+        "canonical_entry",
+    ]
+    readonly_fields = ["hash", "canonical_entry"]
+
+    @admin.display(description="Receipt hash")
+    def hash(self, receipt: Receipt) -> str:
+        return bytes(receipt.receipt_hash).hex()
+
+    @admin.display(description="Entry")
+    def canonical_entry(self, receipt: Receipt) -> str:
+        return bytes(receipt.entry).decode()
+
+
+@admin.register(Log)
+class LogAdmin(ReadOnlyAdmin):
+    list_display = ["origin", "tenant", "mode", "size", "created_at"]
+    list_filter = ["mode"]
+    list_select_related = ["tenant"]
+    search_fields = ["origin"]
+    fields = ["origin", "tenant", "mode", "size", "root_hex", "checkpoint"]
+    readonly_fields = ["root_hex"]
+
+    @admin.display(description="Root")
+    def root_hex(self, log: Log) -> str:
+        return bytes(log.root).hex()
+
+
+@admin.register(SigningKey)
+class SigningKeyAdmin(ReadOnlyAdmin):
+    list_display = ["kid", "tenant", "mode", "purpose", "status", "created_at"]
+    list_filter = ["mode", "purpose", "status"]
+    list_select_related = ["tenant"]
+    search_fields = ["kid", "tenant__slug"]
+    fields = [
+        "kid",
+        "tenant",
+        "mode",
+        "purpose",
+        "status",
+        "first_index",
+        "last_index",
+        "public_key_hex",
+        "master_key_id",
+        "created_at",
+    ]
+    readonly_fields = ["public_key_hex"]
+
+    @admin.display(description="Public key")
+    def public_key_hex(self, key: SigningKey) -> str:
+        return bytes(key.public_key).hex()
