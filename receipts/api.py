@@ -9,11 +9,12 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, invalid, not_found
+from lucid.api.openapi import describe, shape_of_body
 from lucid.api.pagination import DEFAULT_LIMIT, Limit, decode_cursor, encode_cursor
 from lucid.api.parsing import check, check_query
 from lucid.api.rendering import Answer
 from lucid.api.views import ApiView
-from receipts import merkle
+from receipts import examples, merkle
 from receipts.claims import NewReceipt
 from receipts.entry import Entry, EntryTooLarge, make_entry
 from receipts.key_publication import jwks
@@ -30,6 +31,25 @@ from tenants.models import Tenant
 from tenants.scopes import HasScope
 
 MAX_BATCH = 1000
+BATCH_SHAPE = {
+    "type": "object",
+    "required": ["receipts"],
+    "properties": {
+        "receipts": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_BATCH,
+            "items": shape_of_body(NewReceipt),
+        }
+    },
+}
+WRITE_ERRORS = [
+    Code.INVALID_REQUEST,
+    Code.RUN_ID_CONFLICT,
+    Code.IDEMPOTENCY_CONFLICT,
+    Code.PAYLOAD_TOO_LARGE,
+    Code.UNSUPPORTED_MEDIA_TYPE,
+]
 
 UnixTime = Annotated[int, Meta(ge=0, le=MAX_SIZE)]
 Size = Annotated[int, Meta(ge=1, le=MAX_SIZE)]
@@ -100,6 +120,13 @@ class ReceiptFilter(
 class ReceiptList(LedgerView):
     scopes = {"GET": "receipts:read", "POST": "receipts:write"}
 
+    @describe(
+        "Report a run and get its receipt",
+        body=NewReceipt,
+        answer=examples.ONE_RECEIPT,
+        errors=WRITE_ERRORS,
+        idempotent=True,
+    )
     def post(self, request: Request) -> Answer:
         claims = _check_claims(request.data)
         run_id = claims.run_id_or_new()
@@ -117,6 +144,12 @@ class ReceiptList(LedgerView):
 
         return self.append(request, prepare, render)
 
+    @describe(
+        "List receipts, newest first",
+        query=ReceiptFilter,
+        answer=examples.RECEIPTS,
+        errors=[Code.INVALID_REQUEST],
+    )
     def get(self, request: Request) -> Answer:
         query = check_query(request.query_params, ReceiptFilter)
         principal = _principal(request)
@@ -137,6 +170,11 @@ class ReceiptList(LedgerView):
 class ReceiptDetail(ApiView):
     scopes = {"GET": "receipts:read"}
 
+    @describe(
+        "One receipt, by run_id or receipt_id",
+        answer=examples.ONE_RECEIPT,
+        errors=[Code.NOT_FOUND],
+    )
     def get(self, request: Request, name: str) -> Answer:
         return Answer({"success": True, "receipt": _receipt(request, name).as_json()})
 
@@ -146,10 +184,22 @@ class ReceiptBatch(LedgerView):
 
     scopes = {"GET": "receipts:read", "POST": "receipts:write"}
 
+    @describe(
+        "The receipt whose run_id is `batch`",
+        answer=examples.ONE_RECEIPT,
+        errors=[Code.NOT_FOUND],
+    )
     def get(self, request: Request) -> Answer:
         receipt = _receipt(request, "batch")
         return Answer({"success": True, "receipt": receipt.as_json()})
 
+    @describe(
+        "Report many runs; a bad one does not fail the others",
+        body=BATCH_SHAPE,
+        answer=examples.RESULTS,
+        errors=WRITE_ERRORS,
+        idempotent=True,
+    )
     def post(self, request: Request) -> Answer:
         members = _batch_members(request.data)
         checked = [self._check(member) for member in members]
@@ -203,6 +253,11 @@ def _batch_members(data: Any) -> list[Any]:
 class ReceiptVerification(ApiView):
     scopes = {"GET": "receipts:read", "POST": "receipts:read"}
 
+    @describe(
+        "Check a receipt from its stored bytes up",
+        answer=examples.VERIFICATION,
+        errors=[Code.NOT_FOUND],
+    )
     def get(self, request: Request, name: str) -> Answer:
         receipt = _receipt(request, name)
         checked = check_receipt(receipt, receipt.log)
@@ -230,6 +285,12 @@ class ProofQuery(msgspec.Struct, frozen=True):
 class ReceiptProof(ApiView):
     scopes = {"GET": "receipts:read"}
 
+    @describe(
+        "The inclusion proof of a receipt, to be verified offline",
+        query=ProofQuery,
+        answer=examples.PROOF,
+        errors=[Code.INVALID_REQUEST, Code.NOT_FOUND],
+    )
     def get(self, request: Request, name: str) -> Answer:
         query = check_query(request.query_params, ProofQuery)
         receipt = _receipt(request, name)
@@ -252,6 +313,11 @@ class ReceiptProof(ApiView):
 class HashVerification(ApiView):
     scopes = {"GET": "receipts:read"}
 
+    @describe(
+        "Find and check the receipt with a hash",
+        answer=examples.HASH_VERIFICATION,
+        errors=[Code.INVALID_REQUEST, Code.NOT_FOUND],
+    )
     def get(self, request: Request, receipt_hash: str) -> Answer:
         if not re.fullmatch("[0-9A-Fa-f]{64}", receipt_hash):
             raise invalid({"receipt_hash": ["Expected 64 hexadecimal digits."]})
@@ -298,6 +364,7 @@ def _inclusion_proof(receipt: Receipt, checked: Checked) -> dict[str, Any]:
 class TreeHead(ApiView):
     scopes = {"GET": "receipts:read"}
 
+    @describe("The newest root of the log", answer=examples.TREE_HEAD)
     def get(self, request: Request) -> Answer:
         log = _log(request)
         root = bytes(log.root).hex()
@@ -307,6 +374,7 @@ class TreeHead(ApiView):
 class SignerPublicKey(ApiView):
     scopes = {"GET": "receipts:read"}
 
+    @describe("The key that signs receipts now", answer=examples.SIGNER)
     def get(self, request: Request) -> Answer:
         principal = _principal(request)
         keyring = keyring_for(principal.tenant_id, principal.mode)
@@ -330,13 +398,25 @@ class NamedTenantOrKey(HasScope):
         return "tenant" in request.query_params or super().has_permission(request, view)
 
 
+class KeySetQuery(msgspec.Struct, frozen=True):
+    """A tenant's slug; its keys are then public, and those of both modes."""
+
+    tenant: str | None = None
+
+
 class KeySetView(ApiView):
     """GET /v1/keys. A named tenant's keys are public: that is what they are for."""
 
     permission_classes: list[type[BasePermission]] = [NamedTenantOrKey]
 
+    @describe(
+        "All keys, old ones included, as a JWKS",
+        query=KeySetQuery,
+        answer=examples.KEYS,
+        errors=[Code.NOT_FOUND],
+    )
     def get(self, request: Request) -> Answer:
-        slug = request.query_params.get("tenant")
+        slug = check_query(request.query_params, KeySetQuery).tenant
         if slug is None:
             principal = _principal(request)
             log_of(principal.tenant_id, principal.mode)

@@ -24,7 +24,7 @@ from receipts.ledger import (
     Submission,
     append,
 )
-from tenants.authentication import Principal, RememberedKeyAuthentication
+from tenants.authentication import ApiKeyAuthentication, Principal, refresh
 
 ATTEMPTS = 3  # at signing, while keys keep changing
 
@@ -36,14 +36,15 @@ class LedgerView(ApiView):
     """POST appends to the ledger; other methods are those of any view."""
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        if self.request.method == "POST":
-            return [RememberedKeyAuthentication()]
+        # There is no request while the OpenAPI document is made.
+        if getattr(self.request, "method", None) == "POST":
+            return [ApiKeyAuthentication(from_memory=True)]
         return super().get_authenticators()
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(self.request.auth, Principal) and self.request.method == "POST":
             try:
-                RememberedKeyAuthentication.refresh(self.request)
+                refresh(self.request)
             except Exception as ended:
                 exc = ended
         return super().handle_exception(exc)
@@ -64,7 +65,7 @@ class LedgerView(ApiView):
             try:
                 append(submission)
             except StaleKeyring:
-                request.auth = RememberedKeyAuthentication.refresh(request)
+                request.auth = refresh(request)
             except LedgerUnavailable:
                 raise unavailable() from None
             else:

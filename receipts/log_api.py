@@ -6,9 +6,11 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, invalid, not_found
+from lucid.api.openapi import describe
 from lucid.api.parsing import check_query
 from lucid.api.rendering import Answer
 from lucid.api.views import ApiView
+from receipts import examples
 from receipts.models import Log
 from receipts.reader import LogReader
 from receipts.tiles import ENTRIES, TilePathError, parse_tile_path
@@ -57,6 +59,12 @@ class LogView(ApiView):
 
 
 class LogCheckpoint(LogView):
+    @describe(
+        "The newest signed checkpoint",
+        answer=examples.CHECKPOINT,
+        errors=[Code.NOT_FOUND],
+        media_type="text/plain",
+    )
     def get(self, request: Request, tenant: str, mode: str) -> HttpResponse:
         log = find_log(request, tenant, mode)
         response = HttpResponse(
@@ -68,6 +76,12 @@ class LogCheckpoint(LogView):
 
 
 class LogTile(LogView):
+    @describe(
+        "A hash tile or an entry bundle (C2SP tlog-tiles)",
+        answer=examples.TILE,
+        errors=[Code.NOT_FOUND],
+        media_type="application/octet-stream",
+    )
     def get(self, request: Request, tenant: str, mode: str, tile: str) -> HttpResponse:
         try:
             wanted = parse_tile_path(tile)
@@ -94,6 +108,12 @@ class ConsistencyQuery(
 
 
 class LogConsistency(LogView):
+    @describe(
+        "The proof that a newer tree extends an older one",
+        query=ConsistencyQuery,
+        answer=examples.CONSISTENCY,
+        errors=[Code.INVALID_REQUEST, Code.NOT_FOUND],
+    )
     def get(self, request: Request, tenant: str, mode: str) -> Answer:
         log = find_log(request, tenant, mode)
         query = check_query(request.query_params, ConsistencyQuery)

@@ -1,10 +1,10 @@
 """From an Authorization header to the tenant, mode and scopes it stands for.
 
-Two ways to look a key up. `ApiKeyAuthentication` asks the database each time.
-`RememberedKeyAuthentication` trusts this process's memory, and is for views whose
-answer is confirmed by a transaction that compares `Principal.keyring_version`
-with the tenant's: revoking a key raises that number, so a remembered key can
-never write. It saves the hot write path a query.
+Two ways to look a key up. `look_up` asks the database each time. `recall` trusts
+this process's memory, and is for views whose answer is confirmed by a transaction
+that compares `Principal.keyring_version` with the tenant's: revoking a key raises
+that number, so a remembered key can never write. It saves the hot write path a
+query.
 """
 
 import hmac
@@ -111,53 +111,53 @@ def _check_tenant_header(request: Request, principal: Principal) -> None:
 
 
 class ApiKeyAuthentication(BaseAuthentication):
+    """`from_memory` for a view whose success a transaction confirms, see above."""
+
+    def __init__(self, *, from_memory: bool = False) -> None:
+        self._find = recall if from_memory else look_up
+
     def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
         text = credential(request)
         if text is None:
             return None
         if not text.startswith("lk_"):
             raise ApiError(Code.TOKEN_INVALID, "This token is not valid here.")
-        principal = self.principal(text)
+        principal = self._find(text)
         _check_tenant_header(request, principal)
         return principal, principal
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="lucid"'
 
-    def principal(self, text: str) -> Principal:
-        return look_up(text)
+
+# MAC of the key -> (principal, time.monotonic() of the look-up). One whole entry is
+# replaced at a time, so threads need no lock.
+_memory: dict[bytes, tuple[Principal, float]] = {}
 
 
-class RememberedKeyAuthentication(ApiKeyAuthentication):
-    # MAC of the key -> (principal, time.monotonic() of the look-up). One whole
-    # entry is replaced at a time, so threads need no lock.
-    _memory: dict[bytes, tuple[Principal, float]] = {}
+def recall(text: str) -> Principal:
+    """Return the holder of a key, from memory if it was looked up within a minute."""
+    found = _memory.get(api_key_mac(text, current_pepper()))
+    return found[0] if found and _is_fresh(*found) else _remember(text)
 
-    def principal(self, text: str) -> Principal:
-        mac = api_key_mac(text, current_pepper())
-        found = self._memory.get(mac)
-        if found and self._usable(*found):
-            return found[0]
-        return self._remember(text)
 
-    @classmethod
-    def refresh(cls, request: Request) -> Principal:
-        """Look the request's key up again; raises ApiError when it has ended."""
-        return cls._remember(credential(request) or "")
+def refresh(request: Request) -> Principal:
+    """Look the request's key up again; raises ApiError when it has ended."""
+    return _remember(credential(request) or "")
 
-    @classmethod
-    def _remember(cls, text: str) -> Principal:
-        mac = api_key_mac(text, current_pepper())
-        cls._memory.pop(mac, None)
-        principal = look_up(text)
-        if len(cls._memory) >= MEMORY_LIMIT:
-            cls._memory.clear()
-        cls._memory[mac] = principal, time.monotonic()
-        return principal
 
-    @staticmethod
-    def _usable(principal: Principal, since: float) -> bool:
-        # Looking up once a minute also keeps the key's last use current.
-        if time.monotonic() - since > LAST_USE_RESOLUTION.total_seconds():
-            return False
-        return principal.expires_at is None or principal.expires_at > timezone.now()
+def _remember(text: str) -> Principal:
+    mac = api_key_mac(text, current_pepper())
+    _memory.pop(mac, None)
+    principal = look_up(text)
+    if len(_memory) >= MEMORY_LIMIT:
+        _memory.clear()
+    _memory[mac] = principal, time.monotonic()
+    return principal
+
+
+def _is_fresh(principal: Principal, since: float) -> bool:
+    # Looking up once a minute also keeps the key's last use current.
+    if time.monotonic() - since > LAST_USE_RESOLUTION.total_seconds():
+        return False
+    return principal.expires_at is None or principal.expires_at > timezone.now()

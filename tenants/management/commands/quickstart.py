@@ -44,7 +44,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         first_use = self.first_use()
         connections.close_all()
-        for name in (signal.SIGTERM, signal.SIGHUP):
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, self.interrupt)
         children = [self.serve(), self.tick()]
         try:
