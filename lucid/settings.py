@@ -56,6 +56,8 @@ ALLOWED_HOSTS = env.list(
 # The name that origins of logs begin with: a host that is yours, no scheme.
 LUCID_ORIGIN = env.str("LUCID_ORIGIN", default="localhost")
 LUCID_REQUIRE_TENANT_HEADER = env.bool("LUCID_REQUIRE_TENANT_HEADER", default=False)
+# Also Django's limit for what it reads of a body: 413 beyond.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 # How long an answer to an Idempotency-Key is kept for a repeat of the request.
 LUCID_IDEMPOTENCY_HOURS = env.int("LUCID_IDEMPOTENCY_HOURS", default=24)
 # Seconds that a request may wait for its receipt to be durable before 503.
@@ -79,11 +81,11 @@ MIDDLEWARE = [
     "lucid.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "lucid.page_middleware.SessionMiddleware",
+    "lucid.page_middleware.CsrfViewMiddleware",
+    "lucid.page_middleware.AuthenticationMiddleware",
+    "lucid.page_middleware.MessageMiddleware",
+    "lucid.page_middleware.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "lucid.urls"
@@ -151,7 +153,8 @@ WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["lucid.api.rendering.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["lucid.api.parsing.StrictJSONParser"],
+    # Bodies are read by ApiView.json alone, which is strict.
+    "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lucid.api.rendering.AlwaysJSON",
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["tenants.scopes.HasScope"],

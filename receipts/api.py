@@ -104,7 +104,9 @@ class ReceiptFilter(
     def conditions(self) -> dict[str, Any]:
         """Return the filter as look-ups of the Receipt model."""
         ranges = {
-            "leaf_index__lt": self.cursor and decode_cursor(self.cursor),
+            "leaf_index__lt": None
+            if self.cursor is None
+            else decode_cursor(self.cursor),
             "timestamp__gte": self.since,
             "timestamp__lte": self.until,
         }
@@ -128,7 +130,7 @@ class ReceiptList(LedgerView):
         idempotent=True,
     )
     def post(self, request: Request) -> Answer:
-        claims = _check_claims(request.data)
+        claims = _check_claims(self.json(request))
         run_id = claims.run_id_or_new()
 
         def prepare(keyring: Keyring) -> list[Entry]:
@@ -201,7 +203,7 @@ class ReceiptBatch(LedgerView):
         idempotent=True,
     )
     def post(self, request: Request) -> Answer:
-        members = _batch_members(request.data)
+        members = _batch_members(self.json(request))
         checked = [self._check(member) for member in members]
 
         def prepare(keyring: Keyring) -> list[Entry]:

@@ -55,8 +55,10 @@ class Entry:
         return _without(self.members, ours) == _without(stored, ours)
 
 
-def _without(members: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if name not in names}
+def _without(members: dict[str, Any], names: set[str]) -> bytes:
+    # Compared as bytes: Python holds 1 and True to be equal.
+    kept = {name: value for name, value in members.items() if name not in names}
+    return canonical.dumps(kept)
 
 
 def make_entry(
@@ -80,22 +82,23 @@ def make_entry(
         "issued_at": now,
         **claims,
     }
-    receipt_hash = hashlib.sha256(canonical.dumps(body)).digest()
-    members = body | {
+    written = canonical.fragments(body)
+    receipt_hash = hashlib.sha256(canonical.assemble(written)).digest()
+    seal = {
         "receipt_hash": receipt_hash.hex(),
         "receipt_signature": keyring.receipt_signer.sign(receipt_hash).hex(),
         "signer_pubkey": keyring.receipt_public_key,
         "signer_kid": keyring.receipt_kid,
         "signer_type": SIGNER_TYPE,
     }
-    data = canonical.dumps(members)
+    data = canonical.assemble(written | canonical.fragments(seal))
     if len(data) > MAX_ENTRY_BYTES:
         raise EntryTooLarge(
             f"{len(data)} bytes; an entry has at most {MAX_ENTRY_BYTES}"
         )
     return Entry(
         receipt_id=uuid7(),
-        members=members,
+        members=body | seal,
         data=data,
         leaf_hash=leaf_hash(data),
         receipt_hash=receipt_hash,

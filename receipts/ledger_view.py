@@ -42,7 +42,9 @@ class LedgerView(ApiView):
         return super().get_authenticators()
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(self.request.auth, Principal) and self.request.method == "POST":
+        # `_auth` is what authentication found; asking for `auth` would try again.
+        known = isinstance(getattr(self.request, "_auth", None), Principal)
+        if known and self.request.method == "POST":
             try:
                 refresh(self.request)
             except Exception as ended:

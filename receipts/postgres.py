@@ -1,17 +1,17 @@
-"""The ledger's transaction on PostgreSQL, pipelined into two round trips.
+"""The ledger's transaction on PostgreSQL, in two round trips.
 
-The locks and look-ups travel together, then all writes and the COMMIT (libpq's
-pipeline mode). Rows go in as one array for each column, so that there is one
-statement, planned once, whatever the size of the batch.
+BEGIN, the locks and the look-ups travel together, then all writes and the COMMIT.
+Rows go in as one array for each column, so that there is one statement, planned
+once, whatever the size of the batch.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import psycopg
 from django.db import connections
 
-from receipts.arrays import Array, Bigints, Texts, Uuids
+from receipts.columns import BIGINT, BYTEA, SMALLINT, TEXT, UUID_, Columns, arrays
+from receipts.pipeline import Pipeline, Statement
 from receipts.storage import (
     ANSWER_COLUMNS,
     HEAD_COLUMNS,
@@ -25,76 +25,117 @@ from receipts.storage import (
     Stored,
 )
 
-Columns = dict[str, type[Array]]
+# Seconds after which a statement, or a wait for another process's lock, is given
+# up, so that a hung peer turns into an answer of 503.
+STATEMENT_TIMEOUT = 10
+CONNECT_TIMEOUT = 5
+
+SETUP = f"""
+    SET statement_timeout = '{STATEMENT_TIMEOUT}s';
+    SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT}s';
+    -- Every look-up here is by a unique index. Planned while a table is small and
+    -- kept as a prepared plan, a sequential scan would be there to stay.
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
+    SET plan_cache_mode = force_generic_plan
+"""
 
 
 def _unnest(columns: Columns) -> str:
-    return ", ".join(f"%s::{kind.sql}[]" for kind in columns.values())
+    places = enumerate(columns.values(), start=1)
+    return ", ".join(f"${place}::{kind.sql}[]" for place, kind in places)
 
 
-def _insert_statement(table: str, columns: Columns) -> str:
+def _insert(table: str, columns: Columns) -> Statement:
     names = ", ".join(f'"{name}"' for name in columns)
-    return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({_unnest(columns)})"  # noqa: S608
+    sql = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({_unnest(columns)})"  # noqa: S608  constants
+    return Statement(f"insert_{table}", sql, {})
 
 
-def _arrays(columns: Columns, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-    return [
-        kind(values)
-        for kind, values in zip(columns.values(), zip(*rows, strict=True), strict=True)
-    ]
-
-
-INSERT_RECEIPTS = _insert_statement("receipts_receipt", RECEIPT_COLUMNS)
-INSERT_TILES = _insert_statement("receipts_tile", TILE_COLUMNS)
-INSERT_ANSWERS = _insert_statement("api_idempotentanswer", ANSWER_COLUMNS)
-UPDATE_HEADS = f"""
+BEGIN = Statement("begin", "BEGIN", {})
+COMMIT = Statement("commit", "COMMIT", {})
+INSERT_RECEIPTS = _insert("receipts_receipt", RECEIPT_COLUMNS)
+INSERT_TILES = _insert("receipts_tile", TILE_COLUMNS)
+INSERT_ANSWERS = _insert("api_idempotentanswer", ANSWER_COLUMNS)
+UPDATE_HEADS = Statement(
+    "update_heads",
+    f"""
     UPDATE receipts_log SET size = new.size, root = new.root,
         frontier = new.frontier, checkpoint = new.checkpoint
     FROM unnest({_unnest(HEAD_COLUMNS)}) AS new(id, size, root, frontier, checkpoint)
     WHERE receipts_log.id = new.id
-"""  # noqa: S608  column types are constants
-LOCK_LOGS = """
+    """,  # noqa: S608  constants
+    {},
+)
+LOCK_LOGS = Statement(
+    "lock_logs",
+    """
     SELECT id, tenant_id, size, frontier FROM receipts_log
-    WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
-"""
+    WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+    """,
+    {"id": BIGINT, "tenant_id": UUID_, "size": BIGINT, "frontier": BYTEA},
+)
 # A statement of its own, so that it sees what was committed while the lock above
 # was waited for.
-READ_VERSIONS = "SELECT id, keyring_version FROM tenants_tenant WHERE id = ANY(%s)"
-FIND_RECEIPTS = """
+READ_VERSIONS = Statement(
+    "read_versions",
+    "SELECT id, keyring_version FROM tenants_tenant WHERE id = ANY($1::uuid[])",
+    {"id": UUID_, "keyring_version": BIGINT},
+)
+RUN_KEY: Columns = {"tenant_id": UUID_, "log_id": BIGINT, "run_id": TEXT}
+FIND_RECEIPTS = Statement(
+    "find_receipts",
+    f"""
     SELECT r.log_id, r.run_id, r.id, r.leaf_index, r.entry
-    FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS q(tenant_id, log_id, run_id)
+    FROM unnest({_unnest(RUN_KEY)}) AS q(tenant_id, log_id, run_id)
     JOIN receipts_receipt r USING (tenant_id, log_id, run_id)
-"""
-FIND_ANSWERS = """
+    """,  # noqa: S608  constants
+    {
+        "log_id": BIGINT,
+        "run_id": TEXT,
+        "id": UUID_,
+        "leaf_index": BIGINT,
+        "entry": BYTEA,
+    },
+)
+CLAIM: Columns = {"tenant_id": UUID_, "mode": TEXT, "endpoint": TEXT, "key": TEXT}
+FIND_ANSWERS = Statement(
+    "find_answers",
+    f"""
     SELECT a.tenant_id, a.mode, a.endpoint, a.key, a.fingerprint, a.status, a.body
-    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[])
-        AS q(tenant_id, mode, endpoint, key)
+    FROM unnest({_unnest(CLAIM)}) AS q(tenant_id, mode, endpoint, key)
     JOIN api_idempotentanswer a USING (tenant_id, mode, endpoint, key)
-"""
-RUN_KEY: Columns = {"tenant_id": Uuids, "log_id": Bigints, "run_id": Texts}
-CLAIM: Columns = dict.fromkeys(("tenant_id", "mode", "endpoint", "key"), Texts)
-CLAIM["tenant_id"] = Uuids
-LEAF_HASHES = """
-    SELECT leaf_hash FROM receipts_receipt WHERE tenant_id = %s AND log_id = %s
-    AND leaf_index >= %s AND leaf_index < %s ORDER BY leaf_index
-"""
-TILE_ROOTS = """
-    SELECT root FROM receipts_tile WHERE tenant_id = %s AND log_id = %s
-    AND level = %s AND index >= %s AND index < %s ORDER BY index
-"""
-
-# Seconds after which a statement, or a wait for another process's lock, is given
-# up, so that a hung peer turns into an answer of 503.
-STATEMENT_TIMEOUT = 10
+    """,  # noqa: S608  constants
+    {**CLAIM, "fingerprint": BYTEA, "status": SMALLINT, "body": BYTEA},
+)
+LEAF_HASHES = Statement(
+    "leaf_hashes",
+    """
+    SELECT leaf_hash FROM receipts_receipt WHERE tenant_id = $1::uuid
+    AND log_id = $2::bigint AND leaf_index >= $3::bigint AND leaf_index < $4::bigint
+    ORDER BY leaf_index
+    """,
+    {"leaf_hash": BYTEA},
+)
+TILE_ROOTS = Statement(
+    "tile_roots",
+    """
+    SELECT root FROM receipts_tile WHERE tenant_id = $1::uuid
+    AND log_id = $2::bigint AND index >= $3::bigint AND index < $4::bigint
+    AND level = $5::smallint ORDER BY index
+    """,
+    {"root": BYTEA},
+)
 
 
 class PostgresTransaction:
     """On this process's one writing connection; only one may be open at a time."""
 
-    _connection: psycopg.Connection[Any] | None = None
+    _pipeline: Pipeline | None = None
 
     def __enter__(self) -> Self:
-        self._pg = type(self)._connection or self._connect()
+        self._open = type(self)._pipeline or self._connect()
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
@@ -104,85 +145,72 @@ class PostgresTransaction:
 
     @classmethod
     def disconnect(cls) -> None:
-        if cls._connection:
-            cls._connection.close()
-            cls._connection = None
+        if cls._pipeline:
+            cls._pipeline.close()
+            cls._pipeline = None
 
     @classmethod
-    def _connect(cls) -> psycopg.Connection[Any]:
-        cls._connection = _connect()
-        return cls._connection
+    def _connect(cls) -> Pipeline:
+        cls.disconnect()
+        parameters = connections["default"].get_connection_params()
+        for name in ("context", "cursor_factory", "prepare_threshold"):
+            parameters.pop(name, None)  # Django's own adaptation of values
+        parameters["connect_timeout"] = CONNECT_TIMEOUT
+        cls._pipeline = Pipeline(parameters, SETUP, STATEMENT_TIMEOUT + 5)
+        return cls._pipeline
 
     def read(self, lookup: Lookup) -> Found:
         self._tenants = lookup.tenants
         try:
             return self._read(lookup)
         except psycopg.OperationalError:
-            if not self._pg.closed:
+            if not self._open.broken:
                 raise
         # The connection died while it was idle, and nothing is written yet.
-        self._pg = self._connect()
+        self._open = self._connect()
         return self._read(lookup)
 
     def _read(self, lookup: Lookup) -> Found:
-        tenants = set(lookup.tenants.values())
-        with self._pg.pipeline():
-            logs = self._execute(LOCK_LOGS, [Bigints(lookup.tenants)])
-            versions = self._execute(READ_VERSIONS, [Uuids(tenants)])
-            receipts = self._find(FIND_RECEIPTS, RUN_KEY, lookup.run_keys())
-            answers = self._find(FIND_ANSWERS, CLAIM, lookup.claim_identities())
-        version_of = dict(versions.fetchall())
+        calls = [
+            (BEGIN, []),
+            (LOCK_LOGS, [BIGINT.array(lookup.tenants)]),
+            (READ_VERSIONS, [UUID_.array(set(lookup.tenants.values()))]),
+            (FIND_RECEIPTS, arrays(RUN_KEY, lookup.run_keys())),
+        ]
+        if lookup.claims:
+            calls.append((FIND_ANSWERS, arrays(CLAIM, lookup.claim_identities())))
+        _, logs, versions, receipts, *rest = self._open.run(calls)
+        answers = rest[0] if rest else []
+        version_of = dict(versions)
         return Found(
             {
                 log_id: Head(log_id, tenant_id, size, frontier, version_of[tenant_id])
                 for log_id, tenant_id, size, frontier in logs
             },
-            {tuple(row[:2]): Stored(*row[2:]) for row in receipts},
-            {tuple(row[:4]): Answer(*row[4:]) for row in answers},
+            {(row[0], row[1]): Stored(*row[2:]) for row in receipts},
+            {(row[0], row[1], row[2], row[3]): Answer(*row[4:]) for row in answers},
         )
 
-    def _find(
-        self, statement: str, columns: Columns, rows: list[tuple[Any, ...]]
-    ) -> Iterable[Any]:
-        return self._execute(statement, _arrays(columns, rows)) if rows else ()
-
     def row(self, log_id: int, level: int, start: int, stop: int) -> list[bytes]:
-        place = [self._tenants[log_id], log_id]
+        place = [
+            UUID_.write(self._tenants[log_id]),
+            *map(BIGINT.write, (log_id, start, stop)),
+        ]
+        call = (LEAF_HASHES, place)
         if level:
-            rows = self._execute(TILE_ROOTS, [*place, level - 1, start, stop])
-        else:
-            rows = self._execute(LEAF_HASHES, [*place, start, stop])
-        return [hash for (hash,) in rows]
+            call = (TILE_ROOTS, [*place, SMALLINT.write(level - 1)])
+        return [row[0] for row in self._open.run([call])[0]]
 
     def commit(self, changes: Changes) -> None:
-        with self._pg.pipeline():
-            for statement, columns, rows in (
-                (INSERT_RECEIPTS, RECEIPT_COLUMNS, changes.receipts),
-                (INSERT_TILES, TILE_COLUMNS, changes.tiles),
-                (INSERT_ANSWERS, ANSWER_COLUMNS, changes.answers),
-                (UPDATE_HEADS, HEAD_COLUMNS, changes.heads),
-            ):
-                if rows:
-                    self._execute(statement, _arrays(columns, rows))
-            self._pg.commit()
-
-    def _execute(self, statement: str, parameters: list[Any]) -> psycopg.Cursor[Any]:
-        cursor = self._pg.cursor(binary=True)
-        return cursor.execute(statement, parameters, prepare=True)
-
-
-def _connect() -> psycopg.Connection[Any]:
-    parameters = connections["default"].get_connection_params()
-    for name in ("context", "cursor_factory", "prepare_threshold"):
-        parameters.pop(name, None)  # Django's own adaptation of values
-    connection = psycopg.connect(**parameters, autocommit=False, connect_timeout=5)
-    connection.execute(
-        f"SET statement_timeout = '{STATEMENT_TIMEOUT}s';"
-        f"SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT}s';"
-        # Every look-up here is by a unique index. Planned while a table is small
-        # and kept as a prepared plan, a sequential scan would be there to stay.
-        "SET enable_seqscan = off; SET enable_hashjoin = off;"
-        " SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan"
-    )
-    connection.commit()
-    return connection
+        writes = (
+            (INSERT_RECEIPTS, RECEIPT_COLUMNS, changes.receipts),
+            (INSERT_TILES, TILE_COLUMNS, changes.tiles),
+            (INSERT_ANSWERS, ANSWER_COLUMNS, changes.answers),
+            (UPDATE_HEADS, HEAD_COLUMNS, changes.heads),
+        )
+        calls = [
+            (statement, arrays(columns, rows))
+            for statement, columns, rows in writes
+            if rows
+        ]
+        self._open.run([*calls, (COMMIT, [])])

@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from lucid.api.idempotency import Claim
 from lucid.api.models import IdempotentAnswer
-from receipts.arrays import Bigints, Blobs, Smallints, Texts, Times, Uuids
+from receipts.columns import BIGINT, BYTEA, SMALLINT, TEXT, TIME, UUID_, Columns
 from receipts.models import Log, Receipt, Tile
 from tenants.models import Tenant
 
@@ -78,56 +78,56 @@ class Changes:
     answers: list[tuple[Any, ...]] = field(default_factory=list)
 
 
-CLAIM_COLUMNS = {
-    "model_passport_id": Texts,
-    "compute_passport_id": Texts,
-    "policy_hash": Texts,
-    "runtime": Texts,
-    "trace_id": Texts,
-    "model": Texts,
-    "provider": Texts,
-    "agent_id": Texts,
-    "orchestration_id": Texts,
+CLAIM_COLUMNS: Columns = {
+    "model_passport_id": TEXT,
+    "compute_passport_id": TEXT,
+    "policy_hash": TEXT,
+    "runtime": TEXT,
+    "trace_id": TEXT,
+    "model": TEXT,
+    "provider": TEXT,
+    "agent_id": TEXT,
+    "orchestration_id": TEXT,
 }
-RECEIPT_COLUMNS = {
-    "id": Uuids,
-    "tenant_id": Uuids,
-    "log_id": Bigints,
-    "leaf_index": Bigints,
-    "entry": Blobs,
-    "leaf_hash": Blobs,
-    "receipt_hash": Blobs,
-    "run_id": Texts,
-    "receipt_type": Texts,
-    "timestamp": Bigints,
-    "issued_at": Bigints,
-    "signer_kid": Texts,
+RECEIPT_COLUMNS: Columns = {
+    "id": UUID_,
+    "tenant_id": UUID_,
+    "log_id": BIGINT,
+    "leaf_index": BIGINT,
+    "entry": BYTEA,
+    "leaf_hash": BYTEA,
+    "receipt_hash": BYTEA,
+    "run_id": TEXT,
+    "receipt_type": TEXT,
+    "timestamp": BIGINT,
+    "issued_at": BIGINT,
+    "signer_kid": TEXT,
     **CLAIM_COLUMNS,
 }
-TILE_COLUMNS = {
-    "tenant_id": Uuids,
-    "log_id": Bigints,
-    "level": Smallints,
-    "index": Bigints,
-    "hashes": Blobs,
-    "root": Blobs,
+TILE_COLUMNS: Columns = {
+    "tenant_id": UUID_,
+    "log_id": BIGINT,
+    "level": SMALLINT,
+    "index": BIGINT,
+    "hashes": BYTEA,
+    "root": BYTEA,
 }
-HEAD_COLUMNS = {
-    "id": Bigints,
-    "size": Bigints,
-    "root": Blobs,
-    "frontier": Blobs,
-    "checkpoint": Texts,
+HEAD_COLUMNS: Columns = {
+    "id": BIGINT,
+    "size": BIGINT,
+    "root": BYTEA,
+    "frontier": BYTEA,
+    "checkpoint": TEXT,
 }
-ANSWER_COLUMNS = {
-    "tenant_id": Uuids,
-    "mode": Texts,
-    "endpoint": Texts,
-    "key": Texts,
-    "fingerprint": Blobs,
-    "status": Smallints,
-    "body": Blobs,
-    "created_at": Times,
+ANSWER_COLUMNS: Columns = {
+    "tenant_id": UUID_,
+    "mode": TEXT,
+    "endpoint": TEXT,
+    "key": TEXT,
+    "fingerprint": BYTEA,
+    "status": SMALLINT,
+    "body": BYTEA,
+    "created_at": TIME,
 }
 
 

@@ -29,7 +29,7 @@ class Claim:
 
 def claim_of(request: Request, tenant_id: UUID, mode: str) -> Claim | None:
     """Return the claim that the request's header makes, if it has one."""
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    key = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
     if not ACCEPTABLE.fullmatch(key):

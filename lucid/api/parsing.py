@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
-from rest_framework.parsers import BaseParser
 
 from lucid.api import strict_json
 from lucid.api.errors import ApiError, Code, invalid
@@ -16,25 +15,28 @@ MAX_BODY = 1 << 20  # bytes, LEDGER section 1
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
-class StrictJSONParser(BaseParser):
-    media_type = "application/json"
-
-    def parse(
-        self,
-        stream: Any,
-        media_type: str | None = None,
-        parser_context: Any = None,
-    ) -> Any:
-        # `.body` holds to DATA_UPLOAD_MAX_MEMORY_SIZE, and keeps the bytes for
-        # the fingerprint of an Idempotency-Key.
-        body = parser_context["request"].body
-        try:
-            return strict_json.loads(body)
-        except strict_json.InvalidJSON as error:
-            raise invalid({error.field or "body": [error.message]}) from None
+def read_json(request: HttpRequest) -> Any:
+    """Return the body of a request, parsed strictly (LEDGER section 1)."""
+    if request.content_type != "application/json":
+        raise ApiError(
+            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json."
+        )
+    _accept_chunked(request)
+    # `body` holds to DATA_UPLOAD_MAX_MEMORY_SIZE, and keeps the bytes for the
+    # fingerprint of an Idempotency-Key.
+    try:
+        return strict_json.loads(request.body)
+    except strict_json.InvalidJSON as error:
+        raise invalid({error.field or "body": [error.message]}) from None
 
 
-def accept_chunked(request: HttpRequest) -> None:
+def refuse_nul(request: HttpRequest) -> None:
+    """Refuse what no name contains and PostgreSQL cannot be asked for."""
+    if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+        raise ApiError(Code.INVALID_REQUEST, "The URL has a NUL character in it.")
+
+
+def _accept_chunked(request: HttpRequest) -> None:
     """Give a chunked request, which Django takes for empty, its length and body."""
     environ = request.META
     if "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():

@@ -38,8 +38,7 @@ class AlwaysJSON(BaseContentNegotiation):
     def select_parser(
         self, request: Request, parsers: Iterable[BaseParser]
     ) -> BaseParser | None:
-        media_type = request.content_type.partition(";")[0].strip().lower()
-        return next((p for p in parsers if p.media_type == media_type), None)
+        return None
 
     def select_renderer(
         self,

@@ -24,7 +24,8 @@ class InvalidJSON(ValueError):
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.field = field
+        # A name may be what is wrong: a lone surrogate could not be answered with.
+        self.field = field and field.encode(errors="backslashreplace").decode()
 
 
 def loads(data: bytes) -> Any:

@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receipts.canonical import CanonicalError, dumps
+from receipts.canonical import CanonicalError, assemble, dumps, fragments
 from tests import vectors
 
 MAX_INTEGER = 2**53 - 1
@@ -132,3 +132,13 @@ def test_it_refuses_a_value_that_holds_itself():
     value.append(value)
     with pytest.raises(CanonicalError):
         dumps(value)
+
+
+members = st.dictionaries(texts, documents, max_size=5)
+
+
+@given(members, members)
+def test_members_are_written_once_for_two_objects(some, others):
+    written = fragments(some)
+    assert assemble(written) == dumps(some)
+    assert assemble(written | fragments(others)) == dumps(some | others)

@@ -1,0 +1,126 @@
+"""Prepared statements on PostgreSQL, many in one round trip: libpq's pipeline mode.
+
+On psycopg's own wrapper of libpq (`psycopg.pq`), as the ledger's statements are few
+and always the same: driven this way, a pipeline of five costs 25 us of this process,
+while psycopg's cursors and pipelines take 250.
+"""
+
+import select
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+
+from receipts.columns import Columns
+
+BINARY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement with binary parameters `$1`…, and the columns it answers."""
+
+    name: str
+    sql: str
+    answers: Columns
+
+    def rows(self, result: PGresult) -> list[tuple[Any, ...]]:
+        readers = [kind.read for kind in self.answers.values()]
+        return [
+            tuple(
+                read(result.get_value(row, column) or b"")
+                for column, read in enumerate(readers)
+            )
+            for row in range(result.ntuples)
+        ]
+
+
+Call = tuple[Statement, Sequence[bytes]]
+
+
+class Pipeline:
+    """A connection that runs lists of statements; none of its columns is NULL.
+
+    After an error it is of no use but to be closed. `seconds` without a byte from
+    the server is an error as well.
+    """
+
+    def __init__(self, parameters: dict[str, Any], setup: str, seconds: int) -> None:
+        self._connection = psycopg.connect(**parameters, autocommit=True)
+        self._connection.execute(setup.encode())
+        self._pg = self._connection.pgconn
+        self._milliseconds = seconds * 1000
+        self._prepared: set[str] = set()
+        self._pg.nonblocking = 1
+        self._pg.enter_pipeline_mode()
+
+    @property
+    def broken(self) -> bool:
+        return self._connection.broken
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def run(self, calls: Sequence[Call]) -> list[list[tuple[Any, ...]]]:
+        """Run the calls in one round trip; return the rows of each.
+
+        Raises what psycopg would: the first error, the calls after it not run.
+        """
+        sent = [expected for call in calls for expected in self._send(*call)]
+        self._pg.pipeline_sync()
+        results = self._results()
+        return [
+            statement.rows(result)
+            for statement, result in zip(sent, results, strict=True)
+            if statement
+        ]
+
+    def _send(
+        self, statement: Statement, parameters: Sequence[bytes]
+    ) -> list[Statement | None]:
+        """Send a call, prepared before its first time; return what will answer."""
+        name = statement.name.encode()
+        expected: list[Statement | None] = []
+        if statement.name not in self._prepared:
+            self._pg.send_prepare(name, statement.sql.encode())
+            self._prepared.add(statement.name)
+            expected.append(None)
+        formats = [BINARY] * len(parameters)
+        self._pg.send_query_prepared(name, parameters, formats, BINARY)
+        return [*expected, statement]
+
+    def _results(self) -> list[PGresult]:
+        """Return the results up to the synchronisation point, or raise the error."""
+        self._flush()
+        results: list[PGresult] = []
+        while True:
+            while self._pg.is_busy():
+                self._wait(select.POLLIN)
+                self._pg.consume_input()
+            # Each command's results end with None, which says nothing here.
+            if result := self._pg.get_result():
+                if result.status == ExecStatus.PIPELINE_SYNC:
+                    break
+                results.append(result)
+        for result in results:
+            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                raise error_from_result(result)
+        return results
+
+    def _flush(self) -> None:
+        while self._pg.flush():
+            # The server may have to be read from before it reads on.
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self._pg.consume_input()
+
+    def _wait(self, events: int) -> int:
+        poll = select.poll()
+        poll.register(self._pg.socket, events)
+        ready = poll.poll(self._milliseconds)
+        if not ready:
+            raise psycopg.OperationalError("the server does not answer")
+        return ready[0][1]
