@@ -336,7 +336,6 @@ class HashVerification(ApiView):
     @staticmethod
     def _verification(receipt: Receipt) -> dict[str, Any]:
         checked = check_receipt(receipt, receipt.log)
-        entry = receipt.as_json()
         return {
             "success": True,
             "verified": checked.verdict == Verdict.VALID,
@@ -345,8 +344,8 @@ class HashVerification(ApiView):
             "run_id": receipt.run_id,
             "hash_valid": checked.hash_valid,
             "signature_valid": checked.signature_valid,
-            "signer_pubkey": entry["signer_pubkey"],
-            "signer_type": entry["signer_type"],
+            "signer_pubkey": checked.members.get("signer_pubkey"),
+            "signer_type": checked.members.get("signer_type"),
             "inclusion_proof": _inclusion_proof(receipt, checked),
             "inclusion_valid": checked.inclusion_valid,
             "epoch": None,
@@ -359,7 +358,7 @@ def _inclusion_proof(receipt: Receipt, checked: Checked) -> dict[str, Any]:
         "leaf_index": index,
         "proof": [item.hex() for item in checked.proof],
         "root": bytes(log.root).hex(),
-        "directions": merkle.directions(index, log.size),
+        "directions": merkle.directions(index, log.size) if checked.proof else [],
     }
 
 

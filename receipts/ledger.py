@@ -32,6 +32,7 @@ from receipts.storage import (
     Head,
     Lookup,
     OrmTransaction,
+    RunIdTaken,
     Transaction,
 )
 from receipts.tiles import TILE_WIDTH
@@ -130,8 +131,16 @@ _group = GroupCommit(_commit, BATCH_LIMIT)
 
 
 def _write(batch: Sequence[Submission]) -> None:
+    """Write a batch as if every run_id were new; look replays up if one is not."""
+    try:
+        _transact(batch, replays=False)
+    except RunIdTaken:
+        _transact(batch, replays=True)
+
+
+def _transact(batch: Sequence[Submission], *, replays: bool) -> None:
     with _new_transaction() as transaction:
-        plan = _Plan(transaction.read(_lookup(batch)), transaction)
+        plan = _Plan(transaction.read(_lookup(batch, replays)), transaction)
         for submission in batch:
             plan.place(submission)
         transaction.commit(plan.changes())
@@ -143,10 +152,11 @@ def _new_transaction() -> Transaction:
     )
 
 
-def _lookup(batch: Sequence[Submission]) -> Lookup:
+def _lookup(batch: Sequence[Submission], replays: bool) -> Lookup:
+    run_ids = [(s.keyring.log_id, e.run_id) for s in batch for e in s.entries]
     return Lookup(
         tenants={s.keyring.log_id: s.keyring.tenant_id for s in batch},
-        run_ids=[(s.keyring.log_id, e.run_id) for s in batch for e in s.entries],
+        run_ids=run_ids if replays else [],
         claims=[s.claim for s in batch if s.claim],
     )
 

@@ -22,11 +22,15 @@ BINARY = 1
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement with binary parameters `$1`…, and the columns it answers."""
+    """A statement with binary parameters `$1`…, and the columns it answers.
+
+    Prepared and planned once, unless `planned_anew`.
+    """
 
     name: str
     sql: str
     answers: Columns
+    planned_anew: bool = False
 
     def rows(self, result: PGresult) -> list[tuple[Any, ...]]:
         readers = [kind.read for kind in self.answers.values()]
@@ -83,13 +87,17 @@ class Pipeline:
         self, statement: Statement, parameters: Sequence[bytes]
     ) -> list[Statement | None]:
         """Send a call, prepared before its first time; return what will answer."""
-        name = statement.name.encode()
+        name, formats = statement.name.encode(), [BINARY] * len(parameters)
         expected: list[Statement | None] = []
+        if statement.planned_anew:
+            self._pg.send_query_params(
+                statement.sql.encode(), parameters, None, formats, BINARY
+            )
+            return [statement]
         if statement.name not in self._prepared:
             self._pg.send_prepare(name, statement.sql.encode())
             self._prepared.add(statement.name)
             expected.append(None)
-        formats = [BINARY] * len(parameters)
         self._pg.send_query_prepared(name, parameters, formats, BINARY)
         return [*expected, statement]
 

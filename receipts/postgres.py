@@ -22,6 +22,7 @@ from receipts.storage import (
     Found,
     Head,
     Lookup,
+    RunIdTaken,
     Stored,
 )
 
@@ -37,8 +38,7 @@ SETUP = f"""
     -- kept as a prepared plan, a sequential scan would be there to stay.
     SET enable_seqscan = off;
     SET enable_hashjoin = off;
-    SET enable_mergejoin = off;
-    SET plan_cache_mode = force_generic_plan
+    SET enable_mergejoin = off
 """
 
 
@@ -55,6 +55,7 @@ def _insert(table: str, columns: Columns) -> Statement:
 
 BEGIN = Statement("begin", "BEGIN", {})
 COMMIT = Statement("commit", "COMMIT", {})
+ROLLBACK = Statement("rollback", "ROLLBACK", {})
 INSERT_RECEIPTS = _insert("receipts_receipt", RECEIPT_COLUMNS)
 INSERT_TILES = _insert("receipts_tile", TILE_COLUMNS)
 INSERT_ANSWERS = _insert("api_idempotentanswer", ANSWER_COLUMNS)
@@ -98,6 +99,7 @@ FIND_RECEIPTS = Statement(
         "leaf_index": BIGINT,
         "entry": BYTEA,
     },
+    planned_anew=True,  # rare, and its plan depends on how large the table is
 )
 CLAIM: Columns = {"tenant_id": UUID_, "mode": TEXT, "endpoint": TEXT, "key": TEXT}
 FIND_ANSWERS = Statement(
@@ -139,7 +141,7 @@ class PostgresTransaction:
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is not None:
+        if error is not None and kind is not RunIdTaken:
             # Whatever state the session was left in, nobody inherits it.
             self.disconnect()
 
@@ -175,12 +177,14 @@ class PostgresTransaction:
             (BEGIN, []),
             (LOCK_LOGS, [BIGINT.array(lookup.tenants)]),
             (READ_VERSIONS, [UUID_.array(set(lookup.tenants.values()))]),
-            (FIND_RECEIPTS, arrays(RUN_KEY, lookup.run_keys())),
         ]
+        if lookup.run_ids:
+            calls.append((FIND_RECEIPTS, arrays(RUN_KEY, lookup.run_keys())))
         if lookup.claims:
             calls.append((FIND_ANSWERS, arrays(CLAIM, lookup.claim_identities())))
-        _, logs, versions, receipts, *rest = self._open.run(calls)
-        answers = rest[0] if rest else []
+        _, logs, versions, *found = self._open.run(calls)
+        answers = found.pop() if lookup.claims else []
+        receipts = found.pop() if lookup.run_ids else []
         version_of = dict(versions)
         return Found(
             {
@@ -213,4 +217,8 @@ class PostgresTransaction:
             for statement, columns, rows in writes
             if rows
         ]
-        self._open.run([*calls, (COMMIT, [])])
+        try:
+            self._open.run([*calls, (COMMIT, [])])
+        except psycopg.errors.UniqueViolation as error:
+            self._open.run([(ROLLBACK, [])])
+            raise RunIdTaken from error

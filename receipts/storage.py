@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from lucid.api.idempotency import Claim
@@ -48,7 +48,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Lookup:
-    """What a transaction must know before it writes."""
+    """What a transaction must know before it writes.
+
+    Looking replays up costs as much as an insert, and hardly any run is one. So
+    `run_ids` are given when it is known that there is a replay among them.
+    """
 
     tenants: dict[int, UUID]  # log id -> tenant id
     run_ids: list[RunKey]
@@ -131,8 +135,15 @@ ANSWER_COLUMNS: Columns = {
 }
 
 
+class RunIdTaken(Exception):
+    """A run_id stands in the log already, which `read` was not asked to look for."""
+
+
 class Transaction(Protocol):
-    """Begun by entering it; what `commit` was not called for is rolled back."""
+    """Begun by entering it; what `commit` was not called for is rolled back.
+
+    `commit` raises RunIdTaken when it meets a replay that `read` did not look for.
+    """
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None: ...
@@ -221,7 +232,10 @@ class OrmTransaction:
         return [bytes(h) for h in roots.values_list("root", flat=True)]
 
     def commit(self, changes: Changes) -> None:
-        self._insert(Receipt, RECEIPT_COLUMNS, changes.receipts)
+        try:
+            self._insert(Receipt, RECEIPT_COLUMNS, changes.receipts)
+        except IntegrityError as error:
+            raise RunIdTaken from error
         self._insert(Tile, TILE_COLUMNS, changes.tiles)
         self._insert(IdempotentAnswer, ANSWER_COLUMNS, changes.answers)
         for log_id, size, root, frontier, checkpoint in changes.heads:
