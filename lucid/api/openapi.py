@@ -27,7 +27,13 @@ from lucid.api.rendering import Answer
 
 ViewMethod = TypeVar("ViewMethod", bound=Callable[..., Any])
 
-ANY = (Code.UNAUTHORIZED, Code.KEY_REVOKED, Code.KEY_EXPIRED, Code.TENANT_MISMATCH)
+ANY = (
+    Code.UNAUTHORIZED,
+    Code.TOKEN_INVALID,
+    Code.KEY_REVOKED,
+    Code.KEY_EXPIRED,
+    Code.TENANT_MISMATCH,
+)
 ALWAYS = (*ANY, Code.TENANT_SUSPENDED, Code.INSUFFICIENT_SCOPE, Code.UNAVAILABLE)
 IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",

@@ -1,0 +1,89 @@
+"""The OpenAPI document tells the truth: every route is in it, every example is of the
+shape that is really answered."""
+
+from django.test import Client
+from django.urls import get_resolver
+
+from lucid.api.errors import Code
+from lucid.api.openapi import document, shape_of
+from receipts import examples
+from tests.caller import RUN
+
+
+def _routes(patterns, prefix=""):
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            yield from _routes(pattern.url_patterns, route)
+        else:
+            yield "/" + route.replace("<str:", "{").replace("<slug:", "{").replace(
+                "<path:", "{"
+            ).replace(">", "}")
+
+
+def test_every_route_of_the_api_is_in_the_document():
+    routes = {
+        route
+        for route in _routes(get_resolver().url_patterns)
+        if route.startswith(("/v1/", "/log/"))
+    }
+    assert routes - {"/v1/docs", "/v1/openapi.json"} == set(document()["paths"])
+
+
+def test_every_operation_has_a_summary_an_example_and_its_errors():
+    for methods in document()["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"]
+            (content,) = operation["responses"]["200"]["content"].values()
+            assert content["examples"]
+            assert {"401", "403", "503"} <= set(operation["responses"])
+
+
+def test_every_error_a_client_can_cause_is_in_the_document():
+    told = {
+        code
+        for methods in document()["paths"].values()
+        for operation in methods.values()
+        for response in operation["responses"].values()
+        for code in response["description"].split(", ")
+    }
+    # A malformed request line or method concerns no one operation.
+    elsewhere = {Code.METHOD_NOT_ALLOWED, Code.INTERNAL_ERROR, Code.TENANT_REQUIRED}
+    assert set(Code) - elsewhere <= told
+
+
+def test_the_document_is_served_to_anybody():
+    answer = Client().get("/v1/openapi.json")
+    assert answer.status_code == 200
+    assert answer.json()["openapi"].startswith("3.1")
+
+
+def test_the_page_shows_every_operation():
+    page = Client().get("/v1/docs").content.decode()
+    for path in document()["paths"]:
+        assert path in page
+
+
+def test_the_home_page_leads_to_the_docs():
+    assert 'href="/v1/docs"' in Client().get("/").content.decode()
+
+
+def test_examples_have_the_shape_of_real_answers(alice):
+    receipt = alice.record(run_id="first")
+    alice.record(run_id="batch")
+    digest = receipt["receipt_hash"]
+    batch = alice.post("/v1/receipts/batch", {"receipts": [RUN]}).json()
+    real = {
+        "ONE_RECEIPT": alice.get("/v1/receipts/batch").json(),
+        "RESULTS": batch,
+        "RECEIPTS": alice.get("/v1/receipts?limit=1").json(),
+        "VERIFICATION": alice.get("/v1/receipts/first/verify").json(),
+        "PROOF": alice.get("/v1/receipts/first/proof?size=2").json(),
+        "HASH_VERIFICATION": alice.get(f"/v1/verify/{digest}").json(),
+        "TREE_HEAD": alice.get("/v1/mmr/root").json(),
+        "SIGNER": alice.get("/v1/signer/pubkey").json(),
+        "KEYS": alice.get("/v1/keys").json(),
+    }
+    real["PROOF"]["proof"]["checkpoint"] = "a note, for the newest size"
+    for name, answer in real.items():
+        assert shape_of(getattr(examples, name)) == shape_of(answer), name
