@@ -38,7 +38,9 @@ SETUP = f"""
     -- kept as a prepared plan, a sequential scan would be there to stay.
     SET enable_seqscan = off;
     SET enable_hashjoin = off;
-    SET enable_mergejoin = off
+    SET enable_mergejoin = off;
+    -- One plan fits all: what differs is the length of the arrays.
+    SET plan_cache_mode = force_generic_plan
 """
 
 

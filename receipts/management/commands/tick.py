@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from lucid.api.models import IdempotentAnswer
 
-
 LEDGER_TABLES = ["receipts_receipt", "receipts_tile", "receipts_log"]
 UNKNOWN_TO_PLANNER = """
     SELECT relname FROM pg_stat_user_tables WHERE relname = ANY(%s) AND n_live_tup > 0
