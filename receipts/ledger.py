@@ -9,7 +9,7 @@ Idempotency-Keys (LEDGER section 2, "The write path").
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from receipts.group_commit import GroupCommit, TimedOut
 from receipts.keyring import Keyring
 from receipts.merkle import Frontier, tree_root
 from receipts.postgres import PostgresTransaction
+from receipts.quiet_logs import QuietLogs
 from receipts.storage import (
     CLAIM_COLUMNS,
     Answer,
@@ -128,14 +129,32 @@ def _commit(batch: Sequence[Submission]) -> None:
 
 
 _group = GroupCommit(_commit, BATCH_LIMIT)
+_quiet_logs = QuietLogs()  # touched by whoever leads, one thread at a time
 
 
 def _write(batch: Sequence[Submission]) -> None:
     """Write a batch as if every run_id were new; look replays up if one is not."""
     try:
-        _transact(batch, replays=False)
+        if not _write_unseen(batch):
+            _transact(batch, replays=False)
     except RunIdTaken:
         _transact(batch, replays=True)
+
+
+def _write_unseen(batch: Sequence[Submission]) -> bool:
+    """Write to a log that only we write to, without a look at it first."""
+    head = _quiet_logs.head_for(batch)
+    if head is None:
+        return False
+    with PostgresTransaction() as transaction:
+        plan = _Plan(Found({head.log_id: head}, {}, {}), transaction)
+        for submission in batch:
+            plan.place(submission)
+        if not transaction.commit_to(head, plan.changes()):
+            _quiet_logs.forget(head.log_id)
+            return False
+    plan.remember()
+    return True
 
 
 def _transact(batch: Sequence[Submission], *, replays: bool) -> None:
@@ -144,6 +163,8 @@ def _transact(batch: Sequence[Submission], *, replays: bool) -> None:
         for submission in batch:
             plan.place(submission)
         transaction.commit(plan.changes())
+    if connection.vendor == "postgresql":
+        plan.remember()
 
 
 def _new_transaction() -> Transaction:
@@ -204,12 +225,18 @@ class _Plan:
                 growth.write_to(changes, self._transaction)
         return changes
 
+    def remember(self) -> None:
+        """Note what is durable now as the heads of the logs."""
+        for growth in self._growths.values():
+            _quiet_logs.wrote(growth.head, growth.grown)
+
 
 class _Growth:
     """The entries that a batch adds to one log."""
 
     def __init__(self, head: Head, keyring: Keyring) -> None:
         self.head = head
+        self.grown = head  # what write_to makes of it
         self.keyring = keyring
         self.entries: list[Entry] = []
         self._places: dict[str, int] = {}  # run_id -> position in entries
@@ -237,10 +264,13 @@ class _Growth:
         leaf_hashes = [entry.leaf_hash for entry in self.entries]
         frontier = Frontier.from_bytes(self.head.size, self.head.frontier)
         frontier = frontier.append(leaf_hashes)
+        self.grown = replace(
+            self.head, size=frontier.size, frontier=frontier.to_bytes()
+        )
         root = frontier.root()
         checkpoint = self.keyring.sign_checkpoint(frontier.size, root)
         changes.heads.append(
-            (self.head.log_id, frontier.size, root, frontier.to_bytes(), checkpoint)
+            (self.head.log_id, frontier.size, root, self.grown.frontier, checkpoint)
         )
         for index, entry in enumerate(self.entries, start=self.head.size):
             changes.receipts.append(self._row(index, entry))

@@ -44,14 +44,19 @@ SETUP = f"""
 """
 
 
-def _unnest(columns: Columns) -> str:
-    places = enumerate(columns.values(), start=1)
+def _unnest(columns: Columns, before: int = 0) -> str:
+    """Return the arrays of columns as parameters, numbered from those before on."""
+    places = enumerate(columns.values(), start=before + 1)
     return ", ".join(f"${place}::{kind.sql}[]" for place, kind in places)
 
 
+def _names(columns: Columns) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
 def _insert(table: str, columns: Columns) -> Statement:
-    names = ", ".join(f'"{name}"' for name in columns)
-    sql = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({_unnest(columns)})"  # noqa: S608  constants
+    arrays = _unnest(columns)
+    sql = f"INSERT INTO {table} ({_names(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608  constants
     return Statement(f"insert_{table}", sql, {})
 
 
@@ -70,6 +75,32 @@ UPDATE_HEADS = Statement(
     WHERE receipts_log.id = new.id
     """,  # noqa: S608  constants
     {},
+)
+# One statement is one transaction. The update waits for whoever holds the log's row,
+# then finds the size another; nothing is inserted then.
+EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
+APPEND_UNSEEN = Statement(
+    "append_unseen",
+    f"""
+    WITH head AS (
+        UPDATE receipts_log SET size = new.size, root = new.root,
+            frontier = new.frontier, checkpoint = new.checkpoint
+        FROM unnest({_unnest(HEAD_COLUMNS)})
+                AS new(id, size, root, frontier, checkpoint),
+            unnest({_unnest(EXPECTED, len(HEAD_COLUMNS))})
+                AS expected(size, keyring_version),
+            tenants_tenant
+        WHERE receipts_log.id = new.id AND receipts_log.size = expected.size
+            AND tenants_tenant.id = receipts_log.tenant_id
+            AND tenants_tenant.keyring_version = expected.keyring_version
+        RETURNING receipts_log.id
+    )
+    INSERT INTO receipts_receipt ({_names(RECEIPT_COLUMNS)})
+    SELECT new.* FROM head,
+        unnest({_unnest(RECEIPT_COLUMNS, len(HEAD_COLUMNS) + len(EXPECTED))}) AS new
+    RETURNING leaf_index
+    """,  # noqa: S608  constants
+    {"leaf_index": BIGINT},
 )
 LOCK_LOGS = Statement(
     "lock_logs",
@@ -206,6 +237,22 @@ class PostgresTransaction:
         if level:
             call = (TILE_ROOTS, [*place, SMALLINT.write(level - 1)])
         return [row[0] for row in self._open.run([call])[0]]
+
+    def commit_to(self, head: Head, changes: Changes) -> bool:
+        """Write receipts and a head in one round trip, if the log is still at `head`.
+
+        Stands for `read` and `commit`; for changes to one log, and without tiles.
+        """
+        parameters = [
+            *arrays(HEAD_COLUMNS, changes.heads),
+            *arrays(EXPECTED, [(head.size, head.keyring_version)]),
+            *arrays(RECEIPT_COLUMNS, changes.receipts),
+        ]
+        try:
+            (written,) = self._open.run([(APPEND_UNSEEN, parameters)])
+        except psycopg.errors.UniqueViolation as error:
+            raise RunIdTaken from error
+        return bool(written)
 
     def commit(self, changes: Changes) -> None:
         writes = (
