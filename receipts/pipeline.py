@@ -18,6 +18,7 @@ from psycopg.pq.abc import PGresult
 from receipts.columns import Columns
 
 BINARY = 1
+SUCCESS = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ Call = tuple[Statement, Sequence[bytes]]
 class Pipeline:
     """A connection that runs lists of statements; none of its columns is NULL.
 
-    After an error it is of no use but to be closed. `seconds` without a byte from
-    the server is an error as well.
+    After an error there is nothing to do but to roll back, or to close it. `seconds`
+    without a byte from the server is an error as well.
     """
 
     def __init__(self, parameters: dict[str, Any], setup: str, seconds: int) -> None:
@@ -77,18 +78,21 @@ class Pipeline:
         sent = [expected for call in calls for expected in self._send(*call)]
         self._pg.pipeline_sync()
         results = self._results()
+        self._check(sent, results)
         return [
-            statement.rows(result)
-            for statement, result in zip(sent, results, strict=True)
-            if statement
+            expected.rows(result)
+            for expected, result in zip(sent, results, strict=True)
+            if isinstance(expected, Statement)
         ]
 
     def _send(
         self, statement: Statement, parameters: Sequence[bytes]
-    ) -> list[Statement | None]:
-        """Send a call, prepared before its first time; return what will answer."""
+    ) -> list[Statement | str]:
+        """Send a call, prepared before its first time; return what will answer:
+        the name of what is prepared, and the statement.
+        """
         name, formats = statement.name.encode(), [BINARY] * len(parameters)
-        expected: list[Statement | None] = []
+        expected: list[Statement | str] = []
         if statement.planned_anew:
             self._pg.send_query_params(
                 statement.sql.encode(), parameters, None, formats, BINARY
@@ -97,12 +101,12 @@ class Pipeline:
         if statement.name not in self._prepared:
             self._pg.send_prepare(name, statement.sql.encode())
             self._prepared.add(statement.name)
-            expected.append(None)
+            expected.append(statement.name)
         self._pg.send_query_prepared(name, parameters, formats, BINARY)
         return [*expected, statement]
 
     def _results(self) -> list[PGresult]:
-        """Return the results up to the synchronisation point, or raise the error."""
+        """Return the results up to the synchronisation point, errors among them."""
         self._flush()
         results: list[PGresult] = []
         while True:
@@ -114,10 +118,18 @@ class Pipeline:
                 if result.status == ExecStatus.PIPELINE_SYNC:
                     break
                 results.append(result)
-        for result in results:
-            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-                raise error_from_result(result)
         return results
+
+    def _check(
+        self, sent: Sequence[Statement | str], results: Sequence[PGresult]
+    ) -> None:
+        """Raise the first error, having forgotten what was not prepared after it."""
+        failed = [result for result in results if result.status not in SUCCESS]
+        for expected, result in zip(sent, results, strict=False):
+            if isinstance(expected, str) and result.status not in SUCCESS:
+                self._prepared.discard(expected)
+        if failed:
+            raise error_from_result(failed[0])
 
     def _flush(self) -> None:
         while self._pg.flush():
