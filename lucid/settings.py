@@ -61,7 +61,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 # How long an answer to an Idempotency-Key is kept for a repeat of the request.
 LUCID_IDEMPOTENCY_HOURS = env.int("LUCID_IDEMPOTENCY_HOURS", default=24)
 # Seconds that a request may wait for its receipt to be durable before 503.
-LUCID_APPEND_TIMEOUT = env.int("LUCID_APPEND_TIMEOUT", default=15)
+LUCID_APPEND_TIMEOUT = env.int("LUCID_APPEND_TIMEOUT", default=10)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -122,7 +122,19 @@ def _database() -> dict[str, Any]:
         }
     else:
         pool_size = env.int("LUCID_DATABASE_POOL", default=8)
-        options |= {"pool": {"min_size": 1, "max_size": pool_size, "timeout": 10}}
+        options |= {
+            # Short time-outs: a request that finds no connection is answered 503
+            # while its client listens, and the pool is full again within a second
+            # of the database's return (psycopg's default backs off for minutes).
+            "pool": {
+                "min_size": 1,
+                "max_size": pool_size,
+                "timeout": 3,
+                "reconnect_timeout": 1,
+            },
+            # Whoever holds a row for longer, a forgotten psql say, holds up nobody.
+            "options": "-c lock_timeout=3s",
+        }
         config["CONN_HEALTH_CHECKS"] = True
     return config
 

@@ -8,6 +8,7 @@ once, whatever the size of the batch.
 from typing import Any, Self
 
 import psycopg
+from django.conf import settings
 from django.db import connections
 
 from receipts.columns import BIGINT, BYTEA, SMALLINT, TEXT, UUID_, Columns, arrays
@@ -26,14 +27,13 @@ from receipts.storage import (
     Stored,
 )
 
-# Seconds after which a statement, or a wait for another process's lock, is given
-# up, so that a hung peer turns into an answer of 503.
-STATEMENT_TIMEOUT = 10
-CONNECT_TIMEOUT = 5
+CONNECT_TIMEOUT = 5  # seconds
 
-SETUP = f"""
-    SET statement_timeout = '{STATEMENT_TIMEOUT}s';
-    SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT}s';
+# A statement, or a wait for another process's lock, is given up in time for a 503.
+SETUP = """
+    SET statement_timeout = '{seconds}s';
+    SET lock_timeout = '{seconds}s';
+    SET idle_in_transaction_session_timeout = '{seconds}s';
     -- Every look-up here is by a unique index. Planned while a table is small and
     -- kept as a prepared plan, a sequential scan would be there to stay.
     SET enable_seqscan = off;
@@ -191,7 +191,10 @@ class PostgresTransaction:
         for name in ("context", "cursor_factory", "prepare_threshold"):
             parameters.pop(name, None)  # Django's own adaptation of values
         parameters["connect_timeout"] = CONNECT_TIMEOUT
-        cls._pipeline = Pipeline(parameters, SETUP, STATEMENT_TIMEOUT + 5)
+        seconds = settings.LUCID_APPEND_TIMEOUT
+        cls._pipeline = Pipeline(
+            parameters, SETUP.format(seconds=seconds), seconds + CONNECT_TIMEOUT
+        )
         return cls._pipeline
 
     def read(self, lookup: Lookup) -> Found:

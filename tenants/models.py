@@ -132,15 +132,19 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         )
         return key, text
 
+    @transaction.atomic
     def touch(self, key_id: uuid.UUID) -> None:
         """Note that the key was used, at most once a minute.
 
         A conditional UPDATE and never a save: a row saved from a stale object
-        could bring a key back to life that was revoked meanwhile.
+        could bring a key back to life that was revoked meanwhile. A row that
+        somebody holds is passed over: no request waits for a note like this.
         """
         now = timezone.now()
         stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_RESOLUTION)
-        self.filter(stale, pk=key_id).update(last_used_at=now)
+        free = self.select_for_update(skip_locked=True, no_key=True)
+        due = free.filter(stale, pk=key_id).values("pk")
+        self.filter(pk__in=due).update(last_used_at=now)
 
 
 class ApiKey(models.Model):
