@@ -29,6 +29,12 @@ def scope(text: str) -> str:
     return text
 
 
+def key_name(text: str) -> str:
+    if not 1 <= len(text) <= 200:
+        raise ArgumentTypeError("a name has 1 to 200 characters")
+    return text
+
+
 class JsonCommand(BaseCommand):
     """A command whose `--json` prints one JSON object and nothing else."""
 

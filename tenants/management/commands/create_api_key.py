@@ -2,7 +2,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from tenants.commands import JsonCommand, describe, duration, find_tenant, scope
+from tenants.commands import (
+    JsonCommand,
+    describe,
+    duration,
+    find_tenant,
+    key_name,
+    scope,
+)
 from tenants.models import ApiKey, Mode
 
 
@@ -11,7 +18,9 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("--name", required=True, help="what the key is for")
+        parser.add_argument(
+            "--name", required=True, type=key_name, help="what the key is for"
+        )
         parser.add_argument(
             "--scope",
             action="append",
