@@ -155,7 +155,12 @@ def _as_api_error(exception: Exception) -> ApiError | None:
 def answer_exception(exception: Exception, context: dict[str, Any]) -> Answer | None:
     """Render an exception of an API view; None hands it on as a 500."""
     error = _as_api_error(exception)
-    return answer_error(error, context["request"]) if error else None
+    if error is None:
+        return None
+    answer = answer_error(error, context["request"])
+    if error.status == 405:
+        answer["Allow"] = ", ".join(context["view"].allowed_methods)
+    return answer
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> Answer:

@@ -59,7 +59,9 @@ def _path(error: msgspec.ValidationError, field: str) -> str:
     return str(error).rpartition(" - at `$.")[2].rstrip("`") or field
 
 
-def _complaints(data: dict[str, Any], shape: type[Shape]) -> dict[str, list[str]]:
+def _complaints(
+    data: dict[str, Any], shape: type[Shape], *, strict: bool = True
+) -> dict[str, list[str]]:
     """Check each field alone, so that the client hears of all that is wrong."""
     details: dict[str, list[str]] = {}
     for field in msgspec.structs.fields(shape):
@@ -70,7 +72,7 @@ def _complaints(data: dict[str, Any], shape: type[Shape]) -> dict[str, list[str]
             continue
         alone = msgspec.defstruct("Alone", [(name, field.type)])
         try:
-            msgspec.convert({name: data[name]}, alone)
+            msgspec.convert({name: data[name]}, alone, strict=strict)
         except msgspec.ValidationError as error:
             details[_path(error, name)] = [_complaint(error)]
     return details
@@ -96,5 +98,5 @@ def check_query(parameters: Any, shape: type[Shape]) -> Shape:
     try:
         return msgspec.convert(data, shape, strict=False)
     except msgspec.ValidationError as error:
-        field_name = str(error).rpartition("`$.")[2].rstrip("`") or "query"
-        raise invalid({field_name: [_complaint(error)]}) from None
+        details = _complaints(data, shape, strict=False)
+        raise invalid(details or {"query": [_complaint(error)]}) from None
