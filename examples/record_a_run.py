@@ -93,7 +93,8 @@ def generate(url: str) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    text, usage, first = "", {}, None
+    text, first = "", None
+    usage: dict[str, Any] = {}
     start = time.monotonic()
     with httpx.stream(
         "POST", f"{url}/v1/chat/completions", json=request, timeout=120

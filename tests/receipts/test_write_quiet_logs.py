@@ -8,7 +8,7 @@ from receipts.entry import make_entry
 from receipts.fsck import check_log
 from receipts.keyring import keyring_for
 from receipts.postgres import PostgresTransaction
-from receipts.quiet_logs import QUIET_AFTER
+from receipts.quiet_logs import QUIET_AFTER, QuietLogs
 from receipts.storage import OrmTransaction
 from tests.caller import RUN
 
@@ -45,7 +45,7 @@ def _append_as_another_process(tenant, run_id, monkeypatch):
     entry = make_entry(keyring, "compute", run_id, None, {"runtime": "other"})
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "_new_transaction", OrmTransaction)
-        patch.setattr(ledger, "_quiet_logs", ledger.QuietLogs())
+        patch.setattr(ledger, "_quiet_logs", QuietLogs())
         ledger.append(ledger.Submission(keyring, [entry]))
     return keyring.log_id
 
