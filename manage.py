@@ -4,14 +4,23 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
 
-from lucid.first_use import prepare
+def main() -> None:
+    # Imported here, as this takes long enough to be interrupted.
+    from django.core.management import execute_from_command_line
 
-if __name__ == "__main__":
+    from lucid.first_use import prepare
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid.settings")
     if sys.argv[1:2] == ["quickstart"]:
         # Settings refuse to load without secrets; the one command for a machine
         # that has none yet makes them before Django starts.
         prepare()
     execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says of what Ctrl-C ended

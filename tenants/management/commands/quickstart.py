@@ -19,6 +19,7 @@ TENANT = "demo"
 LOGIN = "operator@localhost"
 START_SECONDS = 20
 TICK_SECONDS = 10
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 CURL = """\
 curl {url}/v1/receipts \\
@@ -44,7 +45,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         first_use = self.first_use()
         connections.close_all()
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for name in INTERRUPTIONS:
             signal.signal(name, self.interrupt)
         children = [self.serve(), self.tick()]
         try:
@@ -136,6 +137,8 @@ class Command(BaseCommand):
 
     @staticmethod
     def stop(children: list[subprocess.Popen[bytes]]) -> None:
+        for name in INTERRUPTIONS:  # stopping is under way, and orderly
+            signal.signal(name, signal.SIG_IGN)
         for child in children:
             child.terminate()
         for child in children:
