@@ -255,6 +255,12 @@ class PostgresTransaction:
             (written,) = self._open.run([(APPEND_UNSEEN, parameters)])
         except psycopg.errors.UniqueViolation as error:
             raise RunIdTaken from error
+        except psycopg.OperationalError as error:
+            if not self._open.broken:
+                raise
+            # It died while it was idle, or nobody knows: what was written is a
+            # replay to the next look.
+            raise RunIdTaken from error
         return bool(written)
 
     def commit(self, changes: Changes) -> None:
