@@ -1,16 +1,16 @@
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import path
 from django.views.generic import TemplateView
 
 from lucid.api.openapi import docs_page, openapi_json
 from receipts.urls import log, v1
 
 urlpatterns = [
+    *v1,
+    *log,
     path("", TemplateView.as_view(template_name="home.html"), name="home"),
     path("v1/openapi.json", openapi_json, name="openapi"),
     path("v1/docs", docs_page, name="docs"),
-    path("v1/", include((v1, "receipts"))),
-    path("log/", include((log, "log"))),
     path("admin/", admin.site.urls),
 ]
 

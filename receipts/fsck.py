@@ -26,6 +26,7 @@ from receipts.tiles import TILE_WIDTH
 from receipts.verifier import Verdict
 
 CHUNK = 1024  # entries handed to a process at a time
+TILES_AT_ONCE = 64  # half a megabyte
 NAMED_COLUMNS = (
     "run_id",
     "receipt_type",
@@ -168,6 +169,7 @@ class _Tree:
         self._log = log
         self._rows: list[list[bytes]] = []  # the unfinished tile of each level
         self._filled: list[int] = []  # how many tiles of each level are full
+        self._stored: dict[tuple[int, int], tuple[bytes, bytes]] = {}
         self.size = 0
         self.frontier = Frontier()
         self._recent: list[bytes] = []
@@ -195,14 +197,25 @@ class _Tree:
         self._add(level + 1, root)
 
     def _compare(self, level: int, index: int, hashes: bytes, root: bytes) -> None:
-        stored = Tile.objects.filter(
-            tenant_id=self._log.tenant_id, log=self._log, level=level, index=index
-        ).first()
         place = f"tile {level}/{index}"
+        if (level, index) not in self._stored:
+            self._read_tiles(level, index)
+        stored = self._stored.pop((level, index), None)
         if stored is None:
             raise _Wrong(place, Verdict.INVALID, "missing")
-        if bytes(stored.hashes) != hashes or bytes(stored.root) != root:
+        if stored != (hashes, root):
             raise _Wrong(place, Verdict.INVALID, "not what its entries make")
+
+    def _read_tiles(self, level: int, start: int) -> None:
+        tiles = Tile.objects.filter(
+            tenant_id=self._log.tenant_id,
+            log=self._log,
+            level=level,
+            index__gte=start,
+            index__lt=start + TILES_AT_ONCE,
+        )
+        for index, hashes, root in tiles.values_list("index", "hashes", "root"):
+            self._stored[level, index] = bytes(hashes), bytes(root)
 
 
 def _check_head(log: Log, frontier: Frontier) -> None:

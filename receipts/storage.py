@@ -136,7 +136,7 @@ ANSWER_COLUMNS: Columns = {
 
 
 class RunIdTaken(Exception):
-    """A run_id stands in the log already, which `read` was not asked to look for."""
+    """A run_id stands, or may stand, in the log: `read` was not asked to look."""
 
 
 class Transaction(Protocol):

@@ -2,25 +2,28 @@ from django.urls import path
 
 from receipts import api, log_api
 
-app_name = "receipts"
-
+# Flat, the busiest first: resolving a nested route is a tenth of a short request.
 # Static paths come before those with a name in them.
 v1 = [
-    path("receipts", api.ReceiptList.as_view(), name="receipt-list"),
-    path("receipts/batch", api.ReceiptBatch.as_view(), name="receipt-batch"),
-    path("receipts/<str:name>", api.ReceiptDetail.as_view(), name="receipt-detail"),
+    path("v1/receipts", api.ReceiptList.as_view(), name="receipt-list"),
+    path("v1/receipts/batch", api.ReceiptBatch.as_view(), name="receipt-batch"),
+    path("v1/receipts/<str:name>", api.ReceiptDetail.as_view(), name="receipt-detail"),
     path(
-        "receipts/<str:name>/verify",
+        "v1/receipts/<str:name>/verify",
         api.ReceiptVerification.as_view(),
         name="receipt-verify",
     ),
-    path("receipts/<str:name>/proof", api.ReceiptProof.as_view(), name="receipt-proof"),
     path(
-        "verify/<str:receipt_hash>", api.HashVerification.as_view(), name="hash-verify"
+        "v1/receipts/<str:name>/proof", api.ReceiptProof.as_view(), name="receipt-proof"
     ),
-    path("mmr/root", api.TreeHead.as_view(), name="tree-head"),
-    path("signer/pubkey", api.SignerPublicKey.as_view(), name="signer-pubkey"),
-    path("keys", api.KeySetView.as_view(), name="key-set"),
+    path(
+        "v1/verify/<str:receipt_hash>",
+        api.HashVerification.as_view(),
+        name="hash-verify",
+    ),
+    path("v1/mmr/root", api.TreeHead.as_view(), name="tree-head"),
+    path("v1/signer/pubkey", api.SignerPublicKey.as_view(), name="signer-pubkey"),
+    path("v1/keys", api.KeySetView.as_view(), name="key-set"),
 ]
 
 _log_paths = [
@@ -31,7 +34,7 @@ _log_paths = [
 log = [
     *(
         path(
-            f"<slug:tenant>/test/{route}",
+            f"log/<slug:tenant>/test/{route}",
             view.as_view(),
             {"mode": "test"},
             f"{name}-test",
@@ -39,7 +42,7 @@ log = [
         for route, view, name in _log_paths
     ),
     *(
-        path(f"<slug:tenant>/{route}", view.as_view(), {"mode": "live"}, name)
+        path(f"log/<slug:tenant>/{route}", view.as_view(), {"mode": "live"}, name)
         for route, view, name in _log_paths
     ),
 ]

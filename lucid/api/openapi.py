@@ -46,7 +46,7 @@ TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 class Operation(AutoSchema):
-    """Names operations after their routes, `receipts:receipt-list` and a method."""
+    """Names operations after their method and path."""
 
     def get_operation_id(self) -> str:
         return f"{self.method.lower()}_{self.path.strip('/').replace('/', '_')}"
