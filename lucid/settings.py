@@ -117,7 +117,7 @@ def _database() -> dict[str, Any]:
             # The write lock is taken at BEGIN, so that two writers queue up
             # instead of one failing half-way; a commit is on disk when it returns.
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": LUCID_APPEND_TIMEOUT,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
     else:
@@ -133,7 +133,7 @@ def _database() -> dict[str, Any]:
                 "reconnect_timeout": 1,
             },
             # Whoever holds a row for longer, a forgotten psql say, holds up nobody.
-            "options": "-c lock_timeout=3s",
+            "options": f"{options.get('options', '')} -c lock_timeout=3s".strip(),
         }
         config["CONN_HEALTH_CHECKS"] = True
     return config

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 
+from lucid.api.errors import DATABASE_UNAVAILABLE
 from lucid.api.idempotency import Claim
 from receipts.entry import Entry
 from receipts.group_commit import GroupCommit, TimedOut
@@ -42,13 +42,6 @@ logger = logging.getLogger(__name__)
 
 # Submissions in one transaction: few enough that the first waits under 50 ms.
 BATCH_LIMIT = 256
-
-UNAVAILABLE = (
-    OperationalError,
-    InterfaceError,
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-)
 
 
 class LedgerUnavailable(Exception):
@@ -115,7 +108,7 @@ def _commit(batch: Sequence[Submission]) -> None:
     """Write a batch; should it fail, find the bad member by writing each alone."""
     try:
         _write(batch)
-    except UNAVAILABLE as error:
+    except DATABASE_UNAVAILABLE as error:
         logger.error("batch of %d not written: %s", len(batch), error)
         for submission in batch:
             submission.error = LedgerUnavailable()

@@ -4,10 +4,10 @@ import logging
 from enum import StrEnum
 from typing import Any
 
+import psycopg
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest
-from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 
 from lucid.api.rendering import Answer
@@ -15,6 +15,17 @@ from lucid.api.rendering import Answer
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = "1"  # seconds
+
+# What says that the database cannot now, and nothing of the request: a connection
+# lost or not to be had, a time-out, a full disk, a standby that takes no writes.
+DATABASE_UNAVAILABLE = (
+    OperationalError,
+    InterfaceError,
+    InternalError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+)
 
 
 class Code(StrEnum):
@@ -146,9 +157,9 @@ def _as_api_error(exception: Exception) -> ApiError | None:
             return ApiError(Code.UNAUTHORIZED, "Give an API key.")
         case exceptions.PermissionDenied() | PermissionDenied():
             return ApiError(Code.INSUFFICIENT_SCOPE, "Not allowed.")
-        case OperationalError() | InterfaceError() | PoolTimeout():
-            logger.error("database unavailable: %s", type(exception).__name__)
-            return unavailable()
+    if isinstance(exception, DATABASE_UNAVAILABLE):
+        logger.error("database unavailable: %s", type(exception).__name__)
+        return unavailable()
     return None
 
 
