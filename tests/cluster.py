@@ -11,6 +11,8 @@ from pathlib import Path
 # Debian keeps the server's programs out of PATH.
 DEBIAN = "/usr/lib/postgresql/*/bin"
 ACCOUNT = "postgres"  # initdb refuses to run as root
+# The C locale alone would make it SQL_ASCII, where 200 characters are 200 bytes.
+INITDB = ["-U", "lucid", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
 
 
 def programs() -> Path | None:
@@ -41,7 +43,7 @@ class Cluster:
         if self._account:
             shutil.chown(self._folder, self._account)
         self.port = free_port()
-        self._run("initdb", "-U", "lucid", "-A", "trust", "--no-sync", "-D", self._data)
+        self._run("initdb", *INITDB, "-D", self._data)
         options = [
             f"-p {self.port}",
             "-c listen_addresses=127.0.0.1",

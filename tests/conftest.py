@@ -7,10 +7,11 @@ keeps tests apart is what keeps tenants apart.
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 
 from receipts.postgres import PostgresTransaction
@@ -21,8 +22,16 @@ hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
 
+def _use_a_file(sqlite: dict[str, Any]) -> None:
+    """In memory, Django's default for tests, a reader would lock a writer out."""
+    sqlite["TEST"]["NAME"] = f"{sqlite['NAME']}-test"
+    sqlite["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # nobody crashes
+
+
 @pytest.fixture(scope="session")
 def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
+    if connection.vendor == "sqlite":
+        _use_a_file(connection.settings_dict)
     with django_db_blocker.unblock():
         created = setup_databases(verbosity=0, interactive=False)
     yield

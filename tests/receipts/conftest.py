@@ -1,0 +1,28 @@
+import pytest
+from django.db import connection
+
+from tenants.models import Mode
+from tests.caller import Caller
+from tests.conftest import new_caller, new_tenant
+from tests.receipts.auditor import LongLog, long_log
+
+# Where a tile fills, and either side of it.
+SIZES = [1, 2, 3, 255, 256, 257, 511, 512, 513, 600]
+
+
+@pytest.fixture(scope="session")
+def six_hundred(_database, django_db_blocker) -> LongLog:
+    """A log of 600 entries. Shared: it is read and never written."""
+    with django_db_blocker.unblock():
+        return long_log(new_caller(new_tenant("initech")), SIZES)
+
+
+@pytest.fixture
+def alice_test(acme) -> Caller:
+    """Alice with a key for test data."""
+    return new_caller(acme, mode=Mode.TEST)
+
+
+@pytest.fixture
+def on_postgresql(database) -> bool:
+    return connection.vendor == "postgresql"
