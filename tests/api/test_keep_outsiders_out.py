@@ -1,0 +1,216 @@
+"""Every route, called by an outsider with the names of what is Alice's.
+
+A route that is not in the table below fails the test: whoever adds one says here
+what an outsider gets of it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from tests.caller import RUN, Caller
+from tests.conftest import new_caller
+from tests.receipts.auditor import fetch, grow, log_size
+
+OURS = ("v1/", "log/")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an outsider may know of Alice's tenant: names, ids and hashes."""
+
+    slug: str
+    run_id: str
+    receipt_id: str
+    receipt_hash: str
+    secrets: tuple[str, ...]
+
+
+Outcome = Callable[[Any, Known], bool]
+
+
+def hidden(answer: Any, known: Known) -> bool:
+    """As if it did not exist, and never 403."""
+    return bool(answer.status_code == 404)
+
+
+def own(answer: Any, known: Known) -> bool:
+    """The outsider's own data, with nothing of Alice's."""
+    text = answer.content.decode()
+    return answer.status_code == 200 and not any(s in text for s in known.secrets)
+
+
+def public(answer: Any, known: Known) -> bool:
+    """For everybody, by design."""
+    return bool(answer.status_code == 200)
+
+
+# Route: how it is called with Alice's names (method, path, body), and what comes.
+Call = tuple[str, str, Any, Outcome]
+TABLE: dict[str, list[Call]] = {
+    "v1/openapi.json": [("GET", "/v1/openapi.json", None, public)],
+    "v1/docs": [("GET", "/v1/docs", None, public)],
+    "v1/receipts": [
+        ("GET", "/v1/receipts", None, own),
+        ("GET", "/v1/receipts?runtime=vllm", None, own),
+        ("POST", "/v1/receipts", RUN | {"run_id": "{run_id}", "tokens_in": 7}, own),
+    ],
+    "v1/receipts/batch": [
+        ("GET", "/v1/receipts/batch", None, hidden),
+        ("POST", "/v1/receipts/batch", {"receipts": [RUN]}, own),
+    ],
+    "v1/receipts/<str:name>": [
+        ("GET", "/v1/receipts/{run_id}", None, hidden),
+        ("GET", "/v1/receipts/{receipt_id}", None, hidden),
+    ],
+    "v1/receipts/<str:name>/verify": [
+        ("GET", "/v1/receipts/{run_id}/verify", None, hidden),
+        ("POST", "/v1/receipts/{receipt_id}/verify", {}, hidden),
+    ],
+    "v1/receipts/<str:name>/proof": [
+        ("GET", "/v1/receipts/{run_id}/proof", None, hidden),
+        ("GET", "/v1/receipts/{receipt_id}/proof?size=1", None, hidden),
+    ],
+    "v1/verify/<str:receipt_hash>": [
+        ("GET", "/v1/verify/{receipt_hash}", None, hidden),
+    ],
+    "v1/mmr/root": [("GET", "/v1/mmr/root", None, own)],
+    "v1/signer/pubkey": [("GET", "/v1/signer/pubkey", None, own)],
+    "v1/keys": [
+        ("GET", "/v1/keys", None, own),
+        ("GET", "/v1/keys?tenant={slug}", None, public),
+    ],
+    "log/<slug:tenant>/checkpoint": [("GET", "/log/{slug}/checkpoint", None, hidden)],
+    "log/<slug:tenant>/consistency": [
+        ("GET", "/log/{slug}/consistency?from=1", None, hidden),
+        ("GET", "/log/{slug}/consistency?from=nonsense", None, hidden),
+    ],
+    "log/<slug:tenant>/<path:tile>": [
+        ("GET", "/log/{slug}/tile/0/000.p/2", None, hidden),
+        ("GET", "/log/{slug}/tile/entries/000.p/2", None, hidden),
+    ],
+    "log/<slug:tenant>/test/checkpoint": [
+        ("GET", "/log/{slug}/test/checkpoint", None, hidden)
+    ],
+    "log/<slug:tenant>/test/consistency": [
+        ("GET", "/log/{slug}/test/consistency?from=1", None, hidden)
+    ],
+    "log/<slug:tenant>/test/<path:tile>": [
+        ("GET", "/log/{slug}/test/tile/0/000.p/2", None, hidden),
+        ("GET", "/log/{slug}/test/tile/entries/000.p/2", None, hidden),
+    ],
+}
+CALLS = [
+    pytest.param(method, path, body, outcome, id=f"{method} {path}")
+    for calls in TABLE.values()
+    for method, path, body, outcome in calls
+]
+PRIVATE = [call for call in CALLS if call.values[3] is not public]
+
+
+def routes(resolver: Any, prefix: str = "") -> Iterator[str]:
+    """Every route of a URLconf, as it is written there."""
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern, route)
+        else:
+            assert isinstance(pattern, URLPattern)
+            yield route
+
+
+def request(caller: Caller, known: Known, method: str, path: str, body: Any, **headers):
+    filled = {
+        name: value.format_map(vars(known)) if isinstance(value, str) else value
+        for name, value in (body or {}).items()
+    }
+    path = path.format_map(vars(known))
+    if method == "GET":
+        return caller.get(path, **headers)
+    return caller.post(path, filled, **headers)
+
+
+@pytest.fixture
+def known(alice, acme) -> Known:
+    """What Alice has in both modes: two receipts each, and the keys of the logs."""
+    receipt, _ = grow(alice, 2)
+    grow(new_caller(acme, mode="test"), 2)
+    secrets = (
+        acme.slug,
+        str(acme.pk),
+        receipt["receipt_id"],
+        receipt["receipt_hash"],
+        receipt["signer_kid"],
+        fetch(alice, "/v1/mmr/root")["root"],
+    )
+    return Known(
+        acme.slug,
+        receipt["run_id"],
+        receipt["receipt_id"],
+        receipt["receipt_hash"],
+        secrets,
+    )
+
+
+def test_every_route_is_in_the_table():
+    ours = {route for route in routes(get_resolver()) if route.startswith(OURS)}
+    assert ours == TABLE.keys()
+
+
+@pytest.mark.parametrize(("method", "path", "body", "outcome"), CALLS)
+def test_an_outsider_gets_nothing_of_alice(
+    known, alice, charlie, method, path, body, outcome
+):
+    answer = request(charlie, known, method, path, body)
+    assert outcome(answer, known), (answer.status_code, answer.content)
+    assert log_size(alice) == 2
+
+
+@pytest.mark.parametrize(("method", "path", "body", "outcome"), PRIVATE)
+def test_nobody_in_particular_is_401(known, alice, method, path, body, outcome):
+    answer = request(alice, known, method, path, body, Authorization="")
+    assert answer.status_code == 401
+    assert answer.json()["error_code"] == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize(("method", "path", "body", "outcome"), PRIVATE)
+def test_a_revoked_key_is_nobody(known, alice, method, path, body, outcome):
+    alice.key.revoke()
+    answer = request(alice, known, method, path, body)
+    assert answer.status_code == 401
+    assert answer.json()["error_code"] == "KEY_REVOKED"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "outcome"),
+    [
+        call
+        for call in PRIVATE
+        if call.values[3] is hidden and "test" not in str(call.id)
+    ],
+)
+def test_it_is_there_for_alice(known, alice, method, path, body, outcome):
+    # Or else the 404 of the outsider would say nothing.
+    alice.record(run_id="batch")
+    answer = request(alice, known, method, path, body)
+    assert answer.status_code == (400 if "nonsense" in path else 200)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "outcome"),
+    [call for call in PRIVATE if call.values[3] is hidden],
+)
+def test_what_an_outsider_is_told_is_what_is_told_of_nothing(
+    known, charlie, method, path, body, outcome
+):
+    nothing = Known("nobody", "nothing", known.receipt_id[:-4] + "0000", "0" * 64, ())
+    answers = [
+        request(charlie, names, method, path, body, X_Request_ID="r").json()
+        for names in (known, nothing)
+    ]
+    for answer in answers:
+        answer.pop("receipt_hash", None)  # the one that was asked for
+    assert answers[0] == answers[1]
