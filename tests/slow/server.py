@@ -1,0 +1,194 @@
+"""A real installation of Lucid for a test: its own database, secrets and gunicorn."""
+
+import base64
+import json
+import os
+import resource
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tests.cluster import free_port
+from tests.slow.client import Client
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 30
+READERS = 8
+LOG_TAIL = 10_000  # characters
+
+# What a developer's shell, or the test run itself, says to a Lucid of its own.
+FOREIGN = ("LUCID_", "DJANGO_", "GUNICORN_", "PYTHON", "COVERAGE", "MAKE", "MFLAGS")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A tenant as a program knows it: a name in URLs and a key."""
+
+    slug: str
+    key: str
+
+
+def clean_environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(FOREIGN) and name not in {"DATABASE_URL", "HOST", "PORT"}
+    }
+
+
+def _random_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+class Installation:
+    """One database and one set of secrets, for any number of servers."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.environment = clean_environment() | {
+            "DATABASE_URL": database_url,
+            "LUCID_DATA_DIR": str(folder),
+            "LUCID_SECRET_KEY": secrets.token_urlsafe(48),
+            "LUCID_MASTER_KEYS": f"m1:{_random_key()}",
+            "LUCID_API_KEY_PEPPERS": f"p1:{_random_key()}",
+        }
+        self._manage("migrate", "--verbosity", "0")
+
+    def new_account(self, name: str) -> Account:
+        tenant = self._ask("create_tenant", f"{name}-{secrets.token_hex(6)}")
+        slug = tenant["slug"]
+        key = self._ask("create_api_key", slug, "--name", "test", "--scope", "*")
+        return Account(slug, key["key"])
+
+    def verify_log(self, account: Account) -> dict[str, Any]:
+        return self._ask("verify_log", account.slug, check=False)
+
+    def server(self, **settings: str) -> "Server":
+        return Server(self, settings)
+
+    def _ask(self, *arguments: str, check: bool = True) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(
+            self._manage(*arguments, "--json", check=check)
+        )
+        return answer
+
+    def _manage(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+        if not done.stdout if not check else done.returncode:
+            raise RuntimeError(f"{arguments}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+
+class Server:
+    """Gunicorn's master and workers, in a process group of their own.
+
+    Made, it is starting; `client` waits until it serves. A test can `kill` it and
+    `start` it again on the same port.
+    """
+
+    def __init__(self, installation: Installation, settings: dict[str, str]) -> None:
+        self.port = free_port()
+        self._environment = (
+            installation.environment
+            | {"HOST": "127.0.0.1", "PORT": str(self.port), "LUCID_WORKERS": "2"}
+            | settings
+        )
+        self._log = installation.folder / f"server-{self.port}.log"
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        print(self.log[-LOG_TAIL:])  # pytest shows it when the test has failed
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:lucid.gunicorn"]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [*command, "lucid.wsgi"],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._serves = False
+
+    def kill(self) -> None:
+        """Kill -9 every process at once, as a power cut does."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        if self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def client(self, account: Account) -> Client:
+        if not self._serves:
+            self._wait_until_served()
+        return Client(self.port, account.key)
+
+    def read_all(self, account: Account, paths: Iterable[str]) -> list[dict[str, Any]]:
+        """Return what `Client.read` does for each path, over a few connections."""
+
+        def read(share: list[str]) -> list[dict[str, Any]]:
+            with self.client(account) as client:
+                return [client.read(path) for path in share]
+
+        wanted = list(paths)
+        shares = [wanted[start::READERS] for start in range(READERS)]
+        with ThreadPoolExecutor(READERS) as pool:
+            return [answer for share in pool.map(read, shares) for answer in share]
+
+    @property
+    def log(self) -> str:
+        """What the processes have printed since the server was made."""
+        return self._log.read_text()
+
+    @property
+    def processes(self) -> list[int]:
+        """The process ids of the master and its workers."""
+        master = self._process.pid
+        children = Path(f"/proc/{master}/task/{master}/children").read_text()
+        return [master, *map(int, children.split())]
+
+    def limit_files(self, size: int) -> None:
+        """Let no process write a file beyond `size` bytes: a disk that is full."""
+        for pid in self.processes:
+            hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+
+    def _wait_until_served(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                with Client(self.port, timeout=START_SECONDS) as client:
+                    client.get("/")
+            except ConnectionError:
+                time.sleep(0.05)
+            else:
+                self._serves = True
+                return
+        raise RuntimeError(f"the server did not start: {self.log}")
