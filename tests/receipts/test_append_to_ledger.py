@@ -435,7 +435,9 @@ def history(caller, leaves):
 
 def end_connection_of_ledger():
     """What a restart of the server does to an idle connection."""
-    pid = PostgresTransaction._pipeline._connection.info.backend_pid
+    pipeline = PostgresTransaction._pipeline
+    assert pipeline is not None
+    pid = pipeline._connection.info.backend_pid
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         assert cursor.fetchone() == (True,)
