@@ -155,7 +155,7 @@ def main() -> int:
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=LUCID, headers=headers) as client:
         receipt = report(client, run)
-        print(json.dumps(receipt, indent=2), "\n")
+        print(json.dumps(receipt, indent=2), "\n", flush=True)
         run_id = receipt["run_id"]
         proof = client.get(f"/v1/receipts/{run_id}/proof").raise_for_status().json()
         # Whoever audits pins this key once, from a source they trust.
