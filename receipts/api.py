@@ -115,6 +115,7 @@ class ReceiptFilter(
             for name in self.__struct_fields__
             if name not in {"limit", "cursor", "since", "until"}
         }
+        claims["policy_hash"] = self.policy_hash and self.policy_hash.lower()
         given = ranges | claims
         return {name: value for name, value in given.items() if value is not None}
 

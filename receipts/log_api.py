@@ -43,14 +43,18 @@ def find_log(request: Request, slug: str, mode: str, *, private: bool = False) -
         .first()
     )
     principal: Principal | None = request.auth  # type: ignore[assignment]
-    if log and principal and principal.tenant_id == log.tenant_id:
-        if principal.mode == mode:
-            return log
-    elif log and not private and log.tenant.settings.get(PUBLIC_SETTING):
+    public = log and log.tenant.settings.get(PUBLIC_SETTING) and not private
+    if log and (public or _is_own(log, principal)):
         return log
     if principal is None:
         raise ApiError(Code.UNAUTHORIZED, "Give an API key.")
     raise not_found("log")
+
+
+def _is_own(log: Log, principal: Principal | None) -> bool:
+    if principal is None:
+        return False
+    return (principal.tenant_id, principal.mode) == (log.tenant_id, log.mode)
 
 
 class LogView(ApiView):
