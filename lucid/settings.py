@@ -135,7 +135,6 @@ def _database() -> dict[str, Any]:
             # Whoever holds a row for longer, a forgotten psql say, holds up nobody.
             "options": f"{options.get('options', '')} -c lock_timeout=3s".strip(),
         }
-        config["CONN_HEALTH_CHECKS"] = True
     return config
 
 

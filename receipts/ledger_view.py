@@ -11,6 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from lucid.api.connections import discard_dead
 from lucid.api.errors import unavailable
 from lucid.api.idempotency import claim_of, conflict
 from lucid.api.rendering import Answer
@@ -69,6 +70,7 @@ class LedgerView(ApiView):
             except StaleKeyring:
                 request.auth = refresh(request)
             except LedgerUnavailable:
+                discard_dead()  # those for reading had the same server
                 raise unavailable() from None
             else:
                 return _answer(submission, render)

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from django.db import OperationalError
+from psycopg_pool import PoolTimeout
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from lucid.api.connections import discard_dead
 from lucid.api.parsing import read_json, refuse_nul
 
 
@@ -21,7 +24,15 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # DRF would also negotiate content, version and throttles, which this API
         # does not have: a tenth of what a short request costs.
-        self.perform_authentication(request)
+        try:
+            self.perform_authentication(request)
+        except OperationalError as error:
+            # The first query of a request is the one to meet a connection that died
+            # while it was idle. Where there is none to be had, asking again is vain.
+            if isinstance(error.__cause__, PoolTimeout):
+                raise
+            discard_dead()
+            self.perform_authentication(request)
         self.check_permissions(request)
         refuse_nul(request._request)
 
