@@ -17,6 +17,9 @@ WRITERS = 32
 APPEND_TIMEOUT = 3  # LUCID_APPEND_TIMEOUT, seconds
 # Once in line, and once more when it becomes one's turn to lead just then.
 ANSWER_SECONDS = 2 * APPEND_TIMEOUT + 2
+# Before that, a first receipt may wait for one of the process's few connections, which
+# others hold while they wait for the tenant's row, and then for that row itself.
+FIRST_ANSWER_SECONDS = ANSWER_SECONDS + 2 * 3  # LUCID_DATABASE_POOL's and lock_timeout
 
 LOG = "receipts_log WHERE origin LIKE '%%/' || %(slug)s"
 TENANT = "tenants_tenant WHERE slug = %(slug)s"
@@ -59,7 +62,7 @@ def test_a_locked_tenant_is_not_waited_for(admin, installation, server, account)
         with locked(admin, TENANT, account):
             writers.wait_for_each(503)
         writers.wait_for_each(200)
-    assert_all_were_answered(writers, within=ANSWER_SECONDS)
+    assert_all_were_answered(writers, within=FIRST_ANSWER_SECONDS)
     assert_nothing_is_lost(writers, installation, server, account)
 
 
