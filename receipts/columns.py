@@ -68,3 +68,10 @@ def arrays(columns: Columns, rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
         kind.array(column)
         for kind, column in zip(columns.values(), values, strict=True)
     ]
+
+
+def single(columns: Columns, row: tuple[Any, ...]) -> list[bytes]:
+    """Turn a row into a parameter for each column."""
+    return [
+        kind.write(value) for kind, value in zip(columns.values(), row, strict=True)
+    ]

@@ -11,7 +11,16 @@ import psycopg
 from django.conf import settings
 from django.db import connections
 
-from receipts.columns import BIGINT, BYTEA, SMALLINT, TEXT, UUID_, Columns, arrays
+from receipts.columns import (
+    BIGINT,
+    BYTEA,
+    SMALLINT,
+    TEXT,
+    UUID_,
+    Columns,
+    arrays,
+    single,
+)
 from receipts.pipeline import Pipeline, Statement
 from receipts.storage import (
     ANSWER_COLUMNS,
@@ -50,6 +59,12 @@ def _unnest(columns: Columns, before: int = 0) -> str:
     return ", ".join(f"${place}::{kind.sql}[]" for place, kind in places)
 
 
+def _single(columns: Columns, before: int = 0) -> str:
+    """Return a row as parameters: cheaper than arrays of one."""
+    places = enumerate(columns.values(), start=before + 1)
+    return f"(SELECT {', '.join(f'${place}::{kind.sql}' for place, kind in places)})"
+
+
 def _names(columns: Columns) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
@@ -76,19 +91,21 @@ UPDATE_HEADS = Statement(
     """,  # noqa: S608  constants
     {},
 )
-# One statement is one transaction. The update waits for whoever holds the log's row,
-# then finds the size another; nothing is inserted then.
 EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
-APPEND_UNSEEN = Statement(
-    "append_unseen",
-    f"""
+
+
+def _append_unseen(name: str, receipts: str) -> Statement:
+    """One statement is one transaction: receipts, and the head that they make.
+
+    The update waits for whoever holds the log's row, then finds the size another;
+    nothing is inserted then.
+    """
+    sql = f"""
     WITH head AS (
         UPDATE receipts_log SET size = new.size, root = new.root,
             frontier = new.frontier, checkpoint = new.checkpoint
-        FROM unnest({_unnest(HEAD_COLUMNS)})
-                AS new(id, size, root, frontier, checkpoint),
-            unnest({_unnest(EXPECTED, len(HEAD_COLUMNS))})
-                AS expected(size, keyring_version),
+        FROM {_single(HEAD_COLUMNS)} AS new(id, size, root, frontier, checkpoint),
+            {_single(EXPECTED, len(HEAD_COLUMNS))} AS expected(size, keyring_version),
             tenants_tenant
         WHERE receipts_log.id = new.id AND receipts_log.size = expected.size
             AND tenants_tenant.id = receipts_log.tenant_id
@@ -96,12 +113,17 @@ APPEND_UNSEEN = Statement(
         RETURNING receipts_log.id
     )
     INSERT INTO receipts_receipt ({_names(RECEIPT_COLUMNS)})
-    SELECT new.* FROM head,
-        unnest({_unnest(RECEIPT_COLUMNS, len(HEAD_COLUMNS) + len(EXPECTED))}) AS new
+    SELECT new.* FROM head, {receipts} AS new
     RETURNING leaf_index
-    """,  # noqa: S608  constants
-    {"leaf_index": BIGINT},
+    """  # noqa: S608  constants
+    return Statement(name, sql, {"leaf_index": BIGINT})
+
+
+_BEFORE_RECEIPTS = len(HEAD_COLUMNS) + len(EXPECTED)
+APPEND_MANY = _append_unseen(
+    "append_many", f"unnest({_unnest(RECEIPT_COLUMNS, _BEFORE_RECEIPTS)})"
 )
+APPEND_ONE = _append_unseen("append_one", _single(RECEIPT_COLUMNS, _BEFORE_RECEIPTS))
 LOCK_LOGS = Statement(
     "lock_logs",
     """
@@ -246,13 +268,19 @@ class PostgresTransaction:
 
         Stands for `read` and `commit`; for changes to one log, and without tiles.
         """
+        (new,) = changes.heads
         parameters = [
-            *arrays(HEAD_COLUMNS, changes.heads),
-            *arrays(EXPECTED, [(head.size, head.keyring_version)]),
-            *arrays(RECEIPT_COLUMNS, changes.receipts),
+            *single(HEAD_COLUMNS, new),
+            *single(EXPECTED, (head.size, head.keyring_version)),
         ]
+        if len(changes.receipts) == 1:
+            parameters += single(RECEIPT_COLUMNS, changes.receipts[0])
+            statement = APPEND_ONE
+        else:
+            parameters += arrays(RECEIPT_COLUMNS, changes.receipts)
+            statement = APPEND_MANY
         try:
-            (written,) = self._open.run([(APPEND_UNSEEN, parameters)])
+            (written,) = self._open.run([(statement, parameters)])
         except psycopg.errors.UniqueViolation as error:
             raise RunIdTaken from error
         except psycopg.OperationalError as error:
