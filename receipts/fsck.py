@@ -143,11 +143,12 @@ def _valid_members(entry: bytes, keys: KeySet, index: int) -> dict[str, Any] | N
     """
     try:
         members = json.loads(entry)
-        if canonical.dumps(members) != entry:
+        written = canonical.fragments(members)
+        if canonical.assemble(written) != entry:
             return None
         key = keys.find(members["signer_kid"])
-        body = {n: v for n, v in members.items() if n not in verifier.SEAL}
-        digest = hashlib.sha256(canonical.dumps(body)).digest()
+        body = {n: text for n, text in written.items() if n not in verifier.SEAL}
+        digest = hashlib.sha256(canonical.assemble(body)).digest()
         signature = bytes.fromhex(members["receipt_signature"])
         valid = (
             key is not None
