@@ -75,6 +75,7 @@ INSTALLED_APPS = [
     "lucid.api",
     "tenants",
     "receipts",
+    "orchestrations",
 ]
 
 MIDDLEWARE = [

@@ -3,10 +3,13 @@ from django.urls import path
 from django.views.generic import TemplateView
 
 from lucid.api.openapi import docs_page, openapi_json
-from receipts.urls import log, v1
+from orchestrations.urls import v1 as orchestrations
+from receipts.urls import log
+from receipts.urls import v1 as receipts
 
 urlpatterns = [
-    *v1,
+    *receipts,
+    *orchestrations,
     *log,
     path("", TemplateView.as_view(template_name="home.html"), name="home"),
     path("v1/openapi.json", openapi_json, name="openapi"),
