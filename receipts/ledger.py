@@ -2,15 +2,15 @@
 
 `append` is the only way into a log. Each batch is one transaction: it locks the
 logs' rows, drops replays, gives out contiguous indexes, and writes receipts, full
-tiles, the new heads with their signed checkpoints, and the answers to
-Idempotency-Keys (LEDGER section 2, "The write path").
+tiles, the new heads with their signed checkpoints, the answers to Idempotency-Keys,
+and whatever rows belong with a receipt (LEDGER section 2, "The write path").
 """
 
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -25,6 +25,7 @@ from receipts.keyring import Keyring
 from receipts.merkle import Frontier, tree_root
 from receipts.postgres import PostgresTransaction
 from receipts.quiet_logs import QuietLogs
+from receipts.rows import Find, Row, Write
 from receipts.storage import (
     CLAIM_COLUMNS,
     Answer,
@@ -72,6 +73,49 @@ class Conflict:
 Result = Logged | Conflict
 
 
+class Page(Protocol):
+    """What a batch does to one log, as its books see it."""
+
+    @property
+    def keyring(self) -> Keyring: ...
+    def place(self, entry: Entry) -> Result:
+        """Give the entry its index, or find that its run_id has one.
+
+        Raises RunIdTaken when that run_id may be a replay, and was not looked up.
+        """
+        ...
+
+    def replay_of(self, entry: Entry) -> Result | None:
+        """Return what `place` would of a run_id that is in the log, None of others.
+
+        Raises RunIdTaken when it was not looked up.
+        """
+        ...
+
+
+class Books(Protocol):
+    """Rows of another app that a batch reads and writes along with its entries.
+
+    Made anew for every try at a batch, and for all of its submissions that name
+    this kind of books. Under the locks of the transaction nothing else writes what
+    belongs to the same log, so what `take` is given stays true to the end.
+    """
+
+    def lookups(self, works: Sequence[Any]) -> list[tuple[Find, Sequence[Row]]]:
+        """Return what has to be read for these."""
+        ...
+
+    def take(self, found: list[list[Row]]) -> None:
+        """Note the rows found, for each look-up in turn."""
+        ...
+
+    def keep(self, work: Any, page: Page) -> list[Any]:
+        """Place the entries of a submission; return its results."""
+        ...
+
+    def writes(self) -> list[tuple[Write, Sequence[Row]]]: ...
+
+
 @dataclass(slots=True)
 class Submission:
     """Entries of one request, all for one log, durable together or not at all.
@@ -79,13 +123,18 @@ class Submission:
     With a `claim`, the answer (status, body) that `render` makes of the results is
     stored with them, unless it is an error. After `append`, either `results` or
     `answer` is there.
+
+    With `books`, `work` says what is to be kept in them, and they place the entries:
+    `entries` are those that are known beforehand, of which replays are looked up.
     """
 
     keyring: Keyring
     entries: list[Entry]
     claim: Claim | None = None
-    render: Callable[[list[Result]], tuple[int, bytes]] | None = None
-    results: list[Result] = field(default_factory=list)
+    render: Callable[[list[Any]], tuple[int, bytes]] | None = None
+    books: type[Books] | None = None
+    work: Any = None
+    results: list[Any] = field(default_factory=list)
     answer: Answer | None = None  # of the first request with this claim
     error: Exception | None = None
 
@@ -151,8 +200,18 @@ def _write_unseen(batch: Sequence[Submission]) -> bool:
 
 
 def _transact(batch: Sequence[Submission], *, replays: bool) -> None:
+    books = {kind: kind() for s in batch if (kind := s.books)}
     with _new_transaction() as transaction:
-        plan = _Plan(transaction.read(_lookup(batch, replays)), transaction)
+        lookup = _lookup(batch, replays)
+        finds = {
+            kind: kept.lookups(_works(batch, kind)) for kind, kept in books.items()
+        }
+        lookup.more = [find for group in finds.values() for find in group]
+        found = transaction.read(lookup)
+        rows = iter(found.more)
+        for kind, group in finds.items():
+            books[kind].take([next(rows) for _ in group])
+        plan = _Plan(found, transaction, books, replays_known=replays)
         for submission in batch:
             plan.place(submission)
         transaction.commit(plan.changes())
@@ -164,6 +223,10 @@ def _new_transaction() -> Transaction:
     return (
         PostgresTransaction() if connection.vendor == "postgresql" else OrmTransaction()
     )
+
+
+def _works(batch: Sequence[Submission], kind: type[Books]) -> list[Any]:
+    return [submission.work for submission in batch if submission.books is kind]
 
 
 def _lookup(batch: Sequence[Submission], replays: bool) -> Lookup:
@@ -178,9 +241,18 @@ def _lookup(batch: Sequence[Submission], replays: bool) -> Lookup:
 class _Plan:
     """What a batch adds to each log, worked out under the locks."""
 
-    def __init__(self, found: Found, transaction: Transaction) -> None:
+    def __init__(
+        self,
+        found: Found,
+        transaction: Transaction,
+        books: dict[type[Books], Books] | None = None,
+        *,
+        replays_known: bool = False,
+    ) -> None:
         self._found = found
         self._transaction = transaction
+        self._books = books or {}
+        self._replays_known = replays_known
         self._growths: dict[int, _Growth] = {}
         self._answers: list[tuple[Any, ...]] = []
 
@@ -194,10 +266,14 @@ class _Plan:
         if claim and (answer := self._found.answers.get(claim.identity)):
             submission.answer = answer
             return
-        growth = self._growths.setdefault(head.log_id, _Growth(head, keyring))
-        submission.results = [
-            growth.place(entry, self._found) for entry in submission.entries
-        ]
+        growth = self._growths.setdefault(
+            head.log_id, _Growth(head, keyring, self._found, self._replays_known)
+        )
+        if submission.books:
+            books = self._books[submission.books]
+            submission.results = books.keep(submission.work, growth)
+        else:
+            submission.results = [growth.place(entry) for entry in submission.entries]
         if claim and submission.render:
             self._answer(claim, *submission.render(submission.results))
 
@@ -216,6 +292,8 @@ class _Plan:
         for growth in self._growths.values():
             if growth.entries:
                 growth.write_to(changes, self._transaction)
+        for books in self._books.values():
+            changes.more += books.writes()
         return changes
 
     def remember(self) -> None:
@@ -225,27 +303,41 @@ class _Plan:
 
 
 class _Growth:
-    """The entries that a batch adds to one log."""
+    """The entries that a batch adds to one log, a Page to books."""
 
-    def __init__(self, head: Head, keyring: Keyring) -> None:
+    def __init__(
+        self, head: Head, keyring: Keyring, found: Found, replays_known: bool
+    ) -> None:
         self.head = head
         self.grown = head  # what write_to makes of it
         self.keyring = keyring
         self.entries: list[Entry] = []
+        self._found = found
+        self._replays_known = replays_known
         self._places: dict[str, int] = {}  # run_id -> position in entries
 
-    def place(self, entry: Entry, found: Found) -> Result:
-        """Give the entry its index, or find that its run_id has one."""
+    def place(self, entry: Entry) -> Result:
+        if earlier := self._earlier(entry):
+            return earlier
+        self._places[entry.run_id] = len(self.entries)
+        self.entries.append(entry)
+        return self._logged(len(self.entries) - 1)
+
+    def replay_of(self, entry: Entry) -> Result | None:
+        earlier = self._earlier(entry)
+        if earlier is None and not self._replays_known:
+            raise RunIdTaken
+        return earlier
+
+    def _earlier(self, entry: Entry) -> Result | None:
         run_id = entry.run_id
-        if stored := found.receipts.get((self.head.log_id, run_id)):
+        if stored := self._found.receipts.get((self.head.log_id, run_id)):
             members = json.loads(stored.entry)
             earlier = Logged(stored.receipt_id, stored.leaf_index, members, True)
         elif (position := self._places.get(run_id)) is not None:
             earlier = self._logged(position, replayed=True)
         else:
-            self._places[run_id] = len(self.entries)
-            self.entries.append(entry)
-            return self._logged(len(self.entries) - 1)
+            return None
         return earlier if entry.repeats(earlier.members) else Conflict(run_id)
 
     def _logged(self, position: int, replayed: bool = False) -> Logged:
@@ -263,7 +355,7 @@ class _Growth:
         root = frontier.root()
         checkpoint = self.keyring.sign_checkpoint(frontier.size, root)
         changes.heads.append(
-            (self.head.log_id, frontier.size, root, self.grown.frontier, checkpoint)
+            (frontier.size, root, self.grown.frontier, checkpoint, self.head.log_id)
         )
         for index, entry in enumerate(self.entries, start=self.head.size):
             changes.receipts.append(self._row(index, entry))

@@ -37,18 +37,20 @@ class Statement:
         readers = [kind.read for kind in self.answers.values()]
         return [
             tuple(
-                read(result.get_value(row, column) or b"")
+                None
+                if (value := result.get_value(row, column)) is None
+                else read(value)
                 for column, read in enumerate(readers)
             )
             for row in range(result.ntuples)
         ]
 
 
-Call = tuple[Statement, Sequence[bytes]]
+Call = tuple[Statement, Sequence[bytes | None]]
 
 
 class Pipeline:
-    """A connection that runs lists of statements; none of its columns is NULL.
+    """A connection that runs lists of statements.
 
     After an error there is nothing to do but to roll back, or to close it. `seconds`
     without a byte from the server is an error as well.
@@ -86,7 +88,7 @@ class Pipeline:
         ]
 
     def _send(
-        self, statement: Statement, parameters: Sequence[bytes]
+        self, statement: Statement, parameters: Sequence[bytes | None]
     ) -> list[Statement | str]:
         """Send a call, prepared before its first time; return what will answer:
         the name of what is prepared, and the statement.

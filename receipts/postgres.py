@@ -1,8 +1,6 @@
 """The ledger's transaction on PostgreSQL, in two round trips.
 
 BEGIN, the locks and the look-ups travel together, then all writes and the COMMIT.
-Rows go in as one array for each column, so that there is one statement, planned
-once, whatever the size of the batch.
 """
 
 from typing import Any, Self
@@ -21,12 +19,12 @@ from receipts.columns import (
     arrays,
     single,
 )
-from receipts.pipeline import Pipeline, Statement
+from receipts.pipeline import Call, Pipeline, Statement
+from receipts.rows import names, one_row, unnest
 from receipts.storage import (
-    ANSWER_COLUMNS,
     HEAD_COLUMNS,
+    LOG_ID,
     RECEIPT_COLUMNS,
-    TILE_COLUMNS,
     Answer,
     Changes,
     Found,
@@ -53,44 +51,10 @@ SETUP = """
 """
 
 
-def _unnest(columns: Columns, before: int = 0) -> str:
-    """Return the arrays of columns as parameters, numbered from those before on."""
-    places = enumerate(columns.values(), start=before + 1)
-    return ", ".join(f"${place}::{kind.sql}[]" for place, kind in places)
-
-
-def _single(columns: Columns, before: int = 0) -> str:
-    """Return a row as parameters: cheaper than arrays of one."""
-    places = enumerate(columns.values(), start=before + 1)
-    return f"(SELECT {', '.join(f'${place}::{kind.sql}' for place, kind in places)})"
-
-
-def _names(columns: Columns) -> str:
-    return ", ".join(f'"{name}"' for name in columns)
-
-
-def _insert(table: str, columns: Columns) -> Statement:
-    arrays = _unnest(columns)
-    sql = f"INSERT INTO {table} ({_names(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608  constants
-    return Statement(f"insert_{table}", sql, {})
-
-
 BEGIN = Statement("begin", "BEGIN", {})
 COMMIT = Statement("commit", "COMMIT", {})
 ROLLBACK = Statement("rollback", "ROLLBACK", {})
-INSERT_RECEIPTS = _insert("receipts_receipt", RECEIPT_COLUMNS)
-INSERT_TILES = _insert("receipts_tile", TILE_COLUMNS)
-INSERT_ANSWERS = _insert("api_idempotentanswer", ANSWER_COLUMNS)
-UPDATE_HEADS = Statement(
-    "update_heads",
-    f"""
-    UPDATE receipts_log SET size = new.size, root = new.root,
-        frontier = new.frontier, checkpoint = new.checkpoint
-    FROM unnest({_unnest(HEAD_COLUMNS)}) AS new(id, size, root, frontier, checkpoint)
-    WHERE receipts_log.id = new.id
-    """,  # noqa: S608  constants
-    {},
-)
+HEAD = HEAD_COLUMNS | LOG_ID
 EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
 
 
@@ -104,26 +68,24 @@ def _append_unseen(name: str, receipts: str) -> Statement:
     WITH head AS (
         UPDATE receipts_log SET size = new.size, root = new.root,
             frontier = new.frontier, checkpoint = new.checkpoint
-        FROM {_single(HEAD_COLUMNS)} AS new(id, size, root, frontier, checkpoint),
-            {_single(EXPECTED, len(HEAD_COLUMNS))} AS expected(size, keyring_version),
+        FROM {one_row(HEAD)} AS new(size, root, frontier, checkpoint, id),
+            {one_row(EXPECTED, len(HEAD))} AS expected(size, keyring_version),
             tenants_tenant
         WHERE receipts_log.id = new.id AND receipts_log.size = expected.size
             AND tenants_tenant.id = receipts_log.tenant_id
             AND tenants_tenant.keyring_version = expected.keyring_version
         RETURNING receipts_log.id
     )
-    INSERT INTO receipts_receipt ({_names(RECEIPT_COLUMNS)})
+    INSERT INTO receipts_receipt ({names(RECEIPT_COLUMNS)})
     SELECT new.* FROM head, {receipts} AS new
     RETURNING leaf_index
     """  # noqa: S608  constants
     return Statement(name, sql, {"leaf_index": BIGINT})
 
 
-_BEFORE_RECEIPTS = len(HEAD_COLUMNS) + len(EXPECTED)
-APPEND_MANY = _append_unseen(
-    "append_many", f"unnest({_unnest(RECEIPT_COLUMNS, _BEFORE_RECEIPTS)})"
-)
-APPEND_ONE = _append_unseen("append_one", _single(RECEIPT_COLUMNS, _BEFORE_RECEIPTS))
+_BEFORE_RECEIPTS = len(HEAD) + len(EXPECTED)
+APPEND_MANY = _append_unseen("append_many", unnest(RECEIPT_COLUMNS, _BEFORE_RECEIPTS))
+APPEND_ONE = _append_unseen("append_one", one_row(RECEIPT_COLUMNS, _BEFORE_RECEIPTS))
 LOCK_LOGS = Statement(
     "lock_logs",
     """
@@ -144,7 +106,7 @@ FIND_RECEIPTS = Statement(
     "find_receipts",
     f"""
     SELECT r.log_id, r.run_id, r.id, r.leaf_index, r.entry
-    FROM unnest({_unnest(RUN_KEY)}) AS q(tenant_id, log_id, run_id)
+    FROM {unnest(RUN_KEY)} AS q(tenant_id, log_id, run_id)
     JOIN receipts_receipt r USING (tenant_id, log_id, run_id)
     """,  # noqa: S608  constants
     {
@@ -161,7 +123,7 @@ FIND_ANSWERS = Statement(
     "find_answers",
     f"""
     SELECT a.tenant_id, a.mode, a.endpoint, a.key, a.fingerprint, a.status, a.body
-    FROM unnest({_unnest(CLAIM)}) AS q(tenant_id, mode, endpoint, key)
+    FROM {unnest(CLAIM)} AS q(tenant_id, mode, endpoint, key)
     JOIN api_idempotentanswer a USING (tenant_id, mode, endpoint, key)
     """,  # noqa: S608  constants
     {**CLAIM, "fingerprint": BYTEA, "status": SMALLINT, "body": BYTEA},
@@ -193,10 +155,14 @@ class PostgresTransaction:
 
     def __enter__(self) -> Self:
         self._open = type(self)._pipeline or self._connect()
+        self._begun = False
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is not None and kind is not RunIdTaken:
+        if kind is RunIdTaken and not self._open.broken:
+            if self._begun:
+                self._open.run([(ROLLBACK, [])])
+        elif error is not None:
             # Whatever state the session was left in, nobody inherits it.
             self.disconnect()
 
@@ -231,7 +197,7 @@ class PostgresTransaction:
         return self._read(lookup)
 
     def _read(self, lookup: Lookup) -> Found:
-        calls = [
+        calls: list[Call] = [
             (BEGIN, []),
             (LOCK_LOGS, [BIGINT.array(lookup.tenants)]),
             (READ_VERSIONS, [UUID_.array(set(lookup.tenants.values()))]),
@@ -240,9 +206,11 @@ class PostgresTransaction:
             calls.append((FIND_RECEIPTS, arrays(RUN_KEY, lookup.run_keys())))
         if lookup.claims:
             calls.append((FIND_ANSWERS, arrays(CLAIM, lookup.claim_identities())))
+        calls += [find.call(keys) for find, keys in lookup.more]
+        self._begun = True
         _, logs, versions, *found = self._open.run(calls)
-        answers = found.pop() if lookup.claims else []
-        receipts = found.pop() if lookup.run_ids else []
+        receipts = found.pop(0) if lookup.run_ids else []
+        answers = found.pop(0) if lookup.claims else []
         version_of = dict(versions)
         return Found(
             {
@@ -251,6 +219,7 @@ class PostgresTransaction:
             },
             {(row[0], row[1]): Stored(*row[2:]) for row in receipts},
             {(row[0], row[1], row[2], row[3]): Answer(*row[4:]) for row in answers},
+            found,
         )
 
     def row(self, log_id: int, level: int, start: int, stop: int) -> list[bytes]:
@@ -258,7 +227,7 @@ class PostgresTransaction:
             UUID_.write(self._tenants[log_id]),
             *map(BIGINT.write, (log_id, start, stop)),
         ]
-        call = (LEAF_HASHES, place)
+        call: Call = (LEAF_HASHES, place)
         if level:
             call = (TILE_ROOTS, [*place, SMALLINT.write(level - 1)])
         return [row[0] for row in self._open.run([call])[0]]
@@ -270,7 +239,7 @@ class PostgresTransaction:
         """
         (new,) = changes.heads
         parameters = [
-            *single(HEAD_COLUMNS, new),
+            *single(HEAD, new),
             *single(EXPECTED, (head.size, head.keyring_version)),
         ]
         if len(changes.receipts) == 1:
@@ -292,19 +261,8 @@ class PostgresTransaction:
         return bool(written)
 
     def commit(self, changes: Changes) -> None:
-        writes = (
-            (INSERT_RECEIPTS, RECEIPT_COLUMNS, changes.receipts),
-            (INSERT_TILES, TILE_COLUMNS, changes.tiles),
-            (INSERT_ANSWERS, ANSWER_COLUMNS, changes.answers),
-            (UPDATE_HEADS, HEAD_COLUMNS, changes.heads),
-        )
-        calls = [
-            (statement, arrays(columns, rows))
-            for statement, columns, rows in writes
-            if rows
-        ]
+        calls = [write.call(rows) for write, rows in changes.writes()]
         try:
             self._open.run([*calls, (COMMIT, [])])
         except psycopg.errors.UniqueViolation as error:
-            self._open.run([(ROLLBACK, [])])
             raise RunIdTaken from error

@@ -4,7 +4,7 @@ A transaction reads once, under the locks on the logs' rows, and writes once.
 `receipts.postgres` does the same in two round trips.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 from uuid import UUID
@@ -16,6 +16,7 @@ from lucid.api.idempotency import Claim
 from lucid.api.models import IdempotentAnswer
 from receipts.columns import BIGINT, BYTEA, SMALLINT, TEXT, TIME, UUID_, Columns
 from receipts.models import Log, Receipt, Tile
+from receipts.rows import Find, Row, Write, change, insert
 from tenants.models import Tenant
 
 RunKey = tuple[int, str]  # log id, run_id
@@ -57,6 +58,7 @@ class Lookup:
     tenants: dict[int, UUID]  # log id -> tenant id
     run_ids: list[RunKey]
     claims: list[Claim]
+    more: list[tuple[Find, Sequence[Row]]] = field(default_factory=list)
 
     def run_keys(self) -> list[tuple[UUID, int, str]]:
         return [(self.tenants[log], log, run_id) for log, run_id in self.run_ids]
@@ -70,6 +72,7 @@ class Found:
     heads: dict[int, Head]
     receipts: dict[RunKey, Stored]
     answers: dict[tuple[UUID, str, str, str], Answer]
+    more: list[list[Row]] = field(default_factory=list)  # for each Find
 
 
 @dataclass(slots=True)
@@ -80,6 +83,17 @@ class Changes:
     tiles: list[tuple[Any, ...]] = field(default_factory=list)
     heads: list[tuple[Any, ...]] = field(default_factory=list)
     answers: list[tuple[Any, ...]] = field(default_factory=list)
+    more: list[tuple[Write, Sequence[Row]]] = field(default_factory=list)
+
+    def writes(self) -> list[tuple[Write, Sequence[Row]]]:
+        """Return all that there is to write, the receipts first."""
+        own = [
+            (RECEIPTS, self.receipts),
+            (TILES, self.tiles),
+            (ANSWERS, self.answers),
+            (HEADS, self.heads),
+        ]
+        return [(write, rows) for write, rows in [*own, *self.more] if rows]
 
 
 CLAIM_COLUMNS: Columns = {
@@ -117,12 +131,12 @@ TILE_COLUMNS: Columns = {
     "root": BYTEA,
 }
 HEAD_COLUMNS: Columns = {
-    "id": BIGINT,
     "size": BIGINT,
     "root": BYTEA,
     "frontier": BYTEA,
     "checkpoint": TEXT,
 }
+LOG_ID: Columns = {"id": BIGINT}
 ANSWER_COLUMNS: Columns = {
     "tenant_id": UUID_,
     "mode": TEXT,
@@ -133,6 +147,12 @@ ANSWER_COLUMNS: Columns = {
     "body": BYTEA,
     "created_at": TIME,
 }
+
+
+RECEIPTS = insert("receipts_receipt", RECEIPT_COLUMNS)
+TILES = insert("receipts_tile", TILE_COLUMNS)
+ANSWERS = insert("api_idempotentanswer", ANSWER_COLUMNS)
+HEADS = change("set_heads", "receipts_log", HEAD_COLUMNS, LOG_ID)
 
 
 class RunIdTaken(Exception):
@@ -184,7 +204,8 @@ class OrmTransaction:
             )
             for log in rows
         }
-        return Found(heads, self._receipts(lookup), self._answers(lookup.claims))
+        more = [find.portably(keys) for find, keys in lookup.more]
+        return Found(heads, self._receipts(lookup), self._answers(lookup.claims), more)
 
     @staticmethod
     def _receipts(lookup: Lookup) -> dict[RunKey, Stored]:
@@ -232,21 +253,10 @@ class OrmTransaction:
         return [bytes(h) for h in roots.values_list("root", flat=True)]
 
     def commit(self, changes: Changes) -> None:
-        try:
-            self._insert(Receipt, RECEIPT_COLUMNS, changes.receipts)
-        except IntegrityError as error:
-            raise RunIdTaken from error
-        self._insert(Tile, TILE_COLUMNS, changes.tiles)
-        self._insert(IdempotentAnswer, ANSWER_COLUMNS, changes.answers)
-        for log_id, size, root, frontier, checkpoint in changes.heads:
-            Log.objects.filter(pk=log_id).update(
-                size=size, root=root, frontier=frontier, checkpoint=checkpoint
-            )
-
-    @staticmethod
-    def _insert(
-        model: type[Any], columns: Iterable[str], rows: list[tuple[Any, ...]]
-    ) -> None:
-        model.objects.bulk_create(
-            model(**dict(zip(columns, row, strict=True))) for row in rows
-        )
+        for write, rows in changes.writes():
+            try:
+                write.portably(rows)
+            except IntegrityError as error:
+                if write is RECEIPTS:
+                    raise RunIdTaken from error
+                raise

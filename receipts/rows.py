@@ -1,0 +1,183 @@
+"""Rows that the ledger's transaction reads and writes, said once for both engines.
+
+PostgreSQL gets prepared statements with an array for each column, so that there is
+one statement, planned once, whatever the number of rows; a lone row goes as plain
+parameters, which is cheaper. SQLite gets the same statement row by row.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+from receipts.columns import (
+    BIGINT,
+    DATE,
+    JSON,
+    SMALLINT,
+    TIME,
+    UUID_,
+    Columns,
+    Type,
+    arrays,
+    single,
+)
+from receipts.pipeline import Call, Statement
+
+Row = tuple[Any, ...]
+
+
+def unnest(columns: Columns, before: int = 0) -> str:
+    """Return the arrays of columns as parameters, numbered from those before on."""
+    places = enumerate(columns.values(), start=before + 1)
+    return f"unnest({', '.join(f'${place}::{kind.sql}[]' for place, kind in places)})"
+
+
+def one_row(columns: Columns, before: int = 0) -> str:
+    """Return a row as parameters."""
+    places = enumerate(columns.values(), start=before + 1)
+    return f"(SELECT {', '.join(f'${place}::{kind.sql}' for place, kind in places)})"
+
+
+def names(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+@dataclass(frozen=True)
+class Find:
+    """Rows whose key is among those asked for, each once; `columns` of them."""
+
+    table: str
+    key: Columns
+    columns: Columns
+
+    @cached_property
+    def statement(self) -> Statement:
+        answers = ", ".join(f't."{name}"' for name in self.columns)
+        sql = (
+            f"SELECT {answers} FROM {unnest(self.key)} AS q({names(self.key)})"  # noqa: S608  constants
+            f" JOIN {self.table} t USING ({names(self.key)})"
+        )
+        return Statement(f"find_{self.table}_{'_'.join(self.key)}", sql, self.columns)
+
+    def call(self, keys: Sequence[Row]) -> Call:
+        return self.statement, arrays(self.key, keys)
+
+    def portably(self, keys: Sequence[Row]) -> list[Row]:
+        if not keys:
+            return []
+        place = f"({', '.join(['%s'] * len(self.key))})"
+        sql = (
+            f"SELECT {names(self.columns)} FROM {self.table}"  # noqa: S608  constants
+            f" WHERE ({names(self.key)}) IN (VALUES {', '.join([place] * len(keys))})"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [v for key in keys for v in _adapted(self.key, key)])
+            return [_read(self.columns, row) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class Write:
+    """A statement that takes rows of `columns`; `sql` is around where they stand."""
+
+    name: str
+    columns: Columns
+    sql: Callable[[str], str]  # from a source of rows, an item of FROM
+    sql_portable: str  # with a %s for each column
+
+    @cached_property
+    def _many(self) -> Statement:
+        return Statement(self.name, self.sql(unnest(self.columns)), {})
+
+    @cached_property
+    def _one(self) -> Statement:
+        return Statement(f"{self.name}_one", self.sql(one_row(self.columns)), {})
+
+    def call(self, rows: Sequence[Row]) -> Call:
+        if len(rows) == 1:
+            return self._one, single(self.columns, rows[0])
+        return self._many, arrays(self.columns, rows)
+
+    def portably(self, rows: Sequence[Row]) -> None:
+        with connection.cursor() as cursor:
+            adapted = [_adapted(self.columns, row) for row in rows]
+            cursor.executemany(self.sql_portable, adapted)
+
+
+def insert(table: str, columns: Columns) -> Write:
+    start = f"INSERT INTO {table} ({names(columns)})"
+    return Write(
+        f"insert_{table}",
+        columns,
+        lambda source: f"{start} SELECT * FROM {source} AS new",  # noqa: S608  constants
+        f"{start} VALUES ({', '.join(['%s'] * len(columns))})",
+    )
+
+
+def add(table: str, key: Columns, sums: Columns) -> Write:
+    """Add to the sums of the row with that key, or begin it. No key twice at once."""
+    columns = key | sums
+    start = f"INSERT INTO {table} ({names(columns)})"
+    added = ", ".join(
+        f'"{name}" = {table}."{name}" + excluded."{name}"' for name in sums
+    )
+    end = f"ON CONFLICT ({names(key)}) DO UPDATE SET {added}"
+    return Write(
+        f"add_{table}",
+        columns,
+        lambda source: f"{start} SELECT * FROM {source} AS new {end}",  # noqa: S608  constants
+        f"{start} VALUES ({', '.join(['%s'] * len(columns))}) {end}",
+    )
+
+
+def change(name: str, table: str, columns: Columns, key: Columns) -> Write:
+    """Set columns of the row with that key; the key comes last in a row."""
+    assigned = ", ".join(f'"{column}" = new."{column}"' for column in columns)
+    places = ", ".join(f'"{column}" = %s' for column in columns)
+    all_of = columns | key
+    joined = " AND ".join(f'{table}."{column}" = new."{column}"' for column in key)
+    found = " AND ".join(f'"{column}" = %s' for column in key)
+    return Write(
+        name,
+        all_of,
+        lambda source: (
+            f"UPDATE {table} SET {assigned} FROM {source} AS new({names(all_of)})"  # noqa: S608  constants
+            f" WHERE {joined}"
+        ),
+        f"UPDATE {table} SET {places} WHERE {found}",  # noqa: S608  constants
+    )
+
+
+# How Django keeps in SQLite what SQLite has no type for. It would also take text for
+# an integer.
+_ADAPT: dict[Type, Callable[[Any], Any]] = {
+    BIGINT: operator.index,
+    SMALLINT: operator.index,
+    UUID_: lambda value: value.hex,
+    TIME: lambda value: connection.ops.adapt_datetimefield_value(value),
+    DATE: lambda value: value.isoformat(),
+    JSON: lambda value: msgspec.json.encode(value).decode(),
+}
+_RESTORE: dict[Type, Callable[[Any], Any]] = {
+    UUID_: lambda text: UUID(text),
+    JSON: lambda text: msgspec.json.decode(text),
+}
+
+
+def _adapted(columns: Columns, row: Row) -> list[Any]:
+    return [
+        _ADAPT[kind](value) if value is not None and kind in _ADAPT else value
+        for kind, value in zip(columns.values(), row, strict=True)
+    ]
+
+
+def _read(columns: Columns, row: Row) -> Row:
+    return tuple(
+        _RESTORE[kind](value) if value is not None and kind in _RESTORE else value
+        for kind, value in zip(columns.values(), row, strict=True)
+    )
