@@ -26,6 +26,10 @@ SEAL = (
 )
 
 
+OURS = frozenset({*SEAL, "issued_at"})
+OURS_AND_TIME = OURS | {"timestamp"}
+
+
 class EntryTooLarge(ValueError):
     """The canonical entry has more than 65,535 bytes."""
 
@@ -39,7 +43,7 @@ class Entry:
     data: bytes  # JCS(members), the leaf of the log
     leaf_hash: bytes
     receipt_hash: bytes
-    time_is_claimed: bool
+    ours: frozenset[str]  # members that the caller did not claim
 
     @property
     def run_id(self) -> str:
@@ -51,11 +55,10 @@ class Entry:
         A time that the caller did not claim was our clock's, and differs with
         every repeat.
         """
-        ours = {*SEAL, "issued_at"} | (set() if self.time_is_claimed else {"timestamp"})
-        return _without(self.members, ours) == _without(stored, ours)
+        return _without(self.members, self.ours) == _without(stored, self.ours)
 
 
-def _without(members: dict[str, Any], names: set[str]) -> bytes:
+def _without(members: dict[str, Any], names: frozenset[str]) -> bytes:
     # Compared as bytes: Python holds 1 and True to be equal.
     kept = {name: value for name, value in members.items() if name not in names}
     return canonical.dumps(kept)
@@ -67,11 +70,13 @@ def make_entry(
     run_id: str,
     timestamp: int | None,
     claims: dict[str, Any],
+    derived: frozenset[str] = frozenset(),
 ) -> Entry:
     """Sign a receipt of `claims`, the members particular to its type.
 
     `timestamp` is the claimed time in Unix seconds, None when the caller claims
-    none. Raises EntryTooLarge.
+    none. Of `claims`, the `derived` are what we made of the others: a repeat need
+    not agree with them. Raises EntryTooLarge.
     """
     now = int(time.time())
     body = {
@@ -102,5 +107,5 @@ def make_entry(
         data=data,
         leaf_hash=leaf_hash(data),
         receipt_hash=receipt_hash,
-        time_is_claimed=timestamp is not None,
+        ours=derived | (OURS_AND_TIME if timestamp is None else OURS),
     )

@@ -6,6 +6,7 @@ key that has ended gets the error that says so.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -20,7 +21,6 @@ from receipts.entry import Entry
 from receipts.keyring import Keyring, keyring_for
 from receipts.ledger import (
     LedgerUnavailable,
-    Result,
     StaleKeyring,
     Submission,
     append,
@@ -30,7 +30,8 @@ from tenants.authentication import ApiKeyAuthentication, Principal, refresh
 ATTEMPTS = 3  # at signing, while keys keep changing
 
 Prepare = Callable[[Keyring], list[Entry]]
-Render = Callable[[list[Result]], tuple[int, bytes]]
+Render = Callable[[list[Any]], tuple[int, bytes]]
+Compose = Callable[[Keyring, Principal], Submission]
 
 
 class LedgerView(ApiView):
@@ -58,13 +59,20 @@ class LedgerView(ApiView):
         `render` turns the results into a status and body. It may be called under
         the locks of the transaction, and does not raise.
         """
+        return self.submit(
+            request, lambda keyring, _: Submission(keyring, prepare(keyring)), render
+        )
+
+    def submit(self, request: Request, compose: Compose, render: Render) -> Answer:
+        """As `append`, for a whole submission: one that keeps books, say."""
         for _ in range(ATTEMPTS):
             principal: Principal = request.auth  # type: ignore[assignment]
             keyring = keyring_for(
                 principal.tenant_id, principal.mode, principal.keyring_version
             )
-            claim = claim_of(request, principal.tenant_id, principal.mode)
-            submission = Submission(keyring, prepare(keyring), claim, render)
+            submission = compose(keyring, principal)
+            submission.claim = claim_of(request, principal.tenant_id, principal.mode)
+            submission.render = render
             try:
                 append(submission)
             except StaleKeyring:

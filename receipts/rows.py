@@ -8,6 +8,7 @@ parameters, which is cheaper. SQLite gets the same statement row by row.
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -50,20 +51,36 @@ def names(columns: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Find:
-    """Rows whose key is among those asked for, each once; `columns` of them."""
+    """Rows whose key is among those asked for, each once; `columns` of them.
+
+    With `sums`, rows are put together that agree in `columns`, which the sums of
+    these integer columns then follow.
+    """
 
     table: str
     key: Columns
     columns: Columns
+    sums: tuple[str, ...] = ()
 
     @cached_property
     def statement(self) -> Statement:
-        answers = ", ".join(f't."{name}"' for name in self.columns)
         sql = (
-            f"SELECT {answers} FROM {unnest(self.key)} AS q({names(self.key)})"  # noqa: S608  constants
-            f" JOIN {self.table} t USING ({names(self.key)})"
+            f"SELECT {self._answers} FROM {unnest(self.key)} AS q({names(self.key)})"  # noqa: S608  constants
+            f" JOIN {self.table} t USING ({names(self.key)}) {self._grouped}"
         )
-        return Statement(f"find_{self.table}_{'_'.join(self.key)}", sql, self.columns)
+        answers = self.columns | {f"sum_{name}": BIGINT for name in self.sums}
+        return Statement(f"find_{self.table}_{'_'.join(self.key)}", sql, answers)
+
+    @property
+    def _answers(self) -> str:
+        sums = [f'CAST(COALESCE(SUM(t."{name}"), 0) AS bigint)' for name in self.sums]
+        return ", ".join([*(f't."{name}"' for name in self.columns), *sums])
+
+    @property
+    def _grouped(self) -> str:
+        if not self.sums:
+            return ""
+        return "GROUP BY " + ", ".join(f't."{name}"' for name in self.columns)
 
     def call(self, keys: Sequence[Row]) -> Call:
         return self.statement, arrays(self.key, keys)
@@ -73,12 +90,17 @@ class Find:
             return []
         place = f"({', '.join(['%s'] * len(self.key))})"
         sql = (
-            f"SELECT {names(self.columns)} FROM {self.table}"  # noqa: S608  constants
+            f"SELECT {self._answers} FROM {self.table} t"  # noqa: S608  constants
             f" WHERE ({names(self.key)}) IN (VALUES {', '.join([place] * len(keys))})"
+            f" {self._grouped}"
         )
         with connection.cursor() as cursor:
             cursor.execute(sql, [v for key in keys for v in _adapted(self.key, key)])
-            return [_read(self.columns, row) for row in cursor.fetchall()]
+            count = len(self.columns)
+            return [
+                (*_read(self.columns, row[:count]), *row[count:])
+                for row in cursor.fetchall()
+            ]
 
 
 @dataclass(frozen=True)
@@ -165,6 +187,8 @@ _ADAPT: dict[Type, Callable[[Any], Any]] = {
 }
 _RESTORE: dict[Type, Callable[[Any], Any]] = {
     UUID_: lambda text: UUID(text),
+    TIME: lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC),
+    DATE: lambda text: date.fromisoformat(text),
     JSON: lambda text: msgspec.json.decode(text),
 }
 

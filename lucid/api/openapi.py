@@ -23,6 +23,7 @@ from drf_spectacular.utils import (
 )
 
 from lucid.api.errors import STATUS, ApiError, Code
+from lucid.api.parsing import FromJSON
 from lucid.api.rendering import Answer
 
 ViewMethod = TypeVar("ViewMethod", bound=Callable[..., Any])
@@ -89,16 +90,17 @@ def describe(
     query: type[msgspec.Struct] | None = None,
     errors: Iterable[Code] = (),
     idempotent: bool = False,
+    status: int = 200,
     media_type: str = "application/json",
 ) -> Callable[[ViewMethod], ViewMethod]:
     """Describe a view's method; `answer` is an example of its success."""
     responses: dict[Any, Any] = {
-        (200, media_type): OpenApiResponse(
+        (status, media_type): OpenApiResponse(
             shape_of(answer), "Success.", [OpenApiExample("Success", answer)]
         )
     }
-    for status, codes in _by_status([*ALWAYS, *errors]).items():
-        responses[status] = _error_response(status, codes)
+    for error, codes in _by_status([*ALWAYS, *errors]).items():
+        responses[error] = _error_response(error, codes)
     parameters = _parameters(query) if query else []
     if idempotent:
         parameters.append(IDEMPOTENCY)
@@ -141,9 +143,13 @@ def shape_of_body(body: type[msgspec.Struct] | dict[str, Any]) -> dict[str, Any]
     """Return the JSON Schema of a type that checks requests."""
     if isinstance(body, dict):
         return body
-    _, components = msgspec.json.schema_components([body])
+    _, components = msgspec.json.schema_components([body], schema_hook=_own_schema)
     shape: dict[str, Any] = components[body.__name__]
     return shape
+
+
+def _own_schema(kind: type[FromJSON]) -> dict[str, Any]:
+    return kind.JSON_SCHEMA
 
 
 def _parameters(query: type[msgspec.Struct]) -> list[OpenApiParameter]:

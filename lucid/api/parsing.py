@@ -15,7 +15,24 @@ MAX_BODY = 1 << 20  # bytes, LEDGER section 1
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
-def read_json(request: HttpRequest) -> Any:
+class FromJSON:
+    """A type of its own in a request: `from_json` reads the parsed JSON value.
+
+    It raises ValueError with the complaint; `JSON_SCHEMA` is for the documentation.
+    """
+
+    JSON_SCHEMA: dict[str, Any]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Any:
+        raise NotImplementedError
+
+
+def from_json(kind: type[FromJSON], value: Any) -> Any:
+    return kind.from_json(value)
+
+
+def read_json(request: HttpRequest, *, literal: bool = False) -> Any:
     """Return the body of a request, parsed strictly (LEDGER section 1)."""
     if request.content_type != "application/json":
         raise ApiError(
@@ -25,7 +42,7 @@ def read_json(request: HttpRequest) -> Any:
     # `body` holds to DATA_UPLOAD_MAX_MEMORY_SIZE, and keeps the bytes for the
     # fingerprint of an Idempotency-Key.
     try:
-        return strict_json.loads(request.body)
+        return strict_json.loads(request.body, literal=literal)
     except strict_json.InvalidJSON as error:
         raise invalid({error.field or "body": [error.message]}) from None
 
@@ -72,7 +89,9 @@ def _complaints(
             continue
         alone = msgspec.defstruct("Alone", [(name, field.type)])
         try:
-            msgspec.convert({name: data[name]}, alone, strict=strict)
+            msgspec.convert(
+                {name: data[name]}, alone, strict=strict, dec_hook=from_json
+            )
         except msgspec.ValidationError as error:
             details[_path(error, name)] = [_complaint(error)]
     return details
@@ -83,7 +102,7 @@ def check(data: Any, shape: type[Shape]) -> Shape:
     if not isinstance(data, dict):
         raise invalid({"body": ["Expected a JSON object."]})
     try:
-        return msgspec.convert(data, shape)
+        return msgspec.convert(data, shape, dec_hook=from_json)
     except msgspec.ValidationError as error:
         details = _complaints(data, shape) or {"body": [_complaint(error)]}
         raise invalid(details) from None
@@ -96,7 +115,7 @@ def check_query(parameters: Any, shape: type[Shape]) -> Shape:
         if field.encode_name in parameters:
             data[field.encode_name] = parameters[field.encode_name]
     try:
-        return msgspec.convert(data, shape, strict=False)
+        return msgspec.convert(data, shape, strict=False, dec_hook=from_json)
     except msgspec.ValidationError as error:
         details = _complaints(data, shape, strict=False)
         raise invalid(details or {"query": [_complaint(error)]}) from None

@@ -28,13 +28,37 @@ class InvalidJSON(ValueError):
         self.field = field and field.encode(errors="backslashreplace").decode()
 
 
-def loads(data: bytes) -> Any:
+class Literal(float):
+    """A number with a fraction or an exponent, and the text that says it."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Literal:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def loads(data: bytes, *, literal: bool = False) -> Any:
     """Parse one JSON document (RFC 8259), UTF-8 without a byte order mark.
 
+    With `literal`, floats are Literals: money must not become binary on its way.
     Raises InvalidJSON, and nothing else, for any bytes.
     """
-    value = _parse(_decode(data))
+    value = _parse(_decode(data), _literal_decoder if literal else _decoder)
     _check(value, 1)
+    return value
+
+
+def without_literals(value: Any) -> Any:
+    """Return the value with plain floats for its Literals."""
+    match value:
+        case Literal():
+            return float(value)
+        case dict():
+            return {name: without_literals(member) for name, member in value.items()}
+        case list():
+            return [without_literals(member) for member in value]
     return value
 
 
@@ -50,9 +74,9 @@ def _decode(data: bytes) -> str:
     return text
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, decoder: json.JSONDecoder) -> Any:
     try:
-        return _decoder.decode(text)
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise InvalidJSON(f"Malformed JSON: {error.msg} at {where}.") from None
@@ -83,6 +107,11 @@ def _refuse_constant(name: str) -> NoReturn:
 _decoder = json.JSONDecoder(
     object_pairs_hook=_unique_members, parse_constant=_refuse_constant
 )
+_literal_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique_members,
+    parse_constant=_refuse_constant,
+    parse_float=Literal,
+)
 
 _TOO_DEEP = f"Nested deeper than {MAX_DEPTH} levels."
 _TOO_LARGE = "An integer beyond 2^53-1 cannot be represented exactly."
@@ -96,7 +125,7 @@ def _check(value: Any, depth: int) -> None:
     elif kind is int:
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise InvalidJSON(_TOO_LARGE)
-    elif kind is float:
+    elif kind is float or kind is Literal:
         _check_float(value)
     elif kind is dict:
         _check_members(value.items(), depth)

@@ -40,6 +40,6 @@ class ApiView(APIView):
     def default_response_headers(self) -> dict[str, str]:
         return {}
 
-    def json(self, request: Request) -> Any:
+    def json(self, request: Request, *, literal: bool = False) -> Any:
         """Return the request's JSON body, read strictly; raises the 4xx it earns."""
-        return read_json(request._request)
+        return read_json(request._request, literal=literal)

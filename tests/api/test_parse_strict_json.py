@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucid.api.strict_json import MAX_DEPTH, InvalidJSON, loads
+from lucid.api.strict_json import MAX_DEPTH, InvalidJSON, loads, without_literals
 
 MAX_INTEGER = 2**53 - 1
 
@@ -126,3 +126,25 @@ def test_it_refuses_one_level_more():
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_it_survives_a_megabyte_of_openings(opening):
     refusal(opening * (2**20 // len(opening)))
+
+
+class TestLiterals:
+    """Money is read from its digits, never through a float."""
+
+    @pytest.mark.parametrize("text", ["0.1", "1e-3", "0.10", "-0.0", "5.439900000001"])
+    def test_a_number_keeps_its_text(self, text):
+        (number,) = loads(f"[{text}]".encode(), literal=True)
+        assert (number.text, number) == (text, float(text))
+
+    def test_integers_have_no_need_of_it(self):
+        assert type(loads(b"[1]", literal=True)[0]) is int
+
+    def test_what_a_double_cannot_hold_is_refused_all_the_same(self):
+        with pytest.raises(InvalidJSON, match="range of a double"):
+            loads(b"[1e999]", literal=True)
+
+    @given(documents)
+    def test_without_them_a_document_is_as_if_read_plainly(self, document):
+        data = json.dumps(document).encode()
+        plain = without_literals(loads(data, literal=True))
+        assert json.dumps(plain) == json.dumps(loads(data))
