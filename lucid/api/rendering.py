@@ -10,6 +10,9 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+# An amount of money is a JSON number with exactly the digits of its Decimal.
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
 
 class Answer(HttpResponse):
     """An answer with a JSON body: `data` encoded, or given as encoded bytes.
@@ -18,7 +21,7 @@ class Answer(HttpResponse):
     """
 
     def __init__(self, data: Any, status: int = 200) -> None:
-        content = data if isinstance(data, bytes) else msgspec.json.encode(data)
+        content = data if isinstance(data, bytes) else encode(data)
         super().__init__(content, content_type="application/json", status=status)
         self["Content-Length"] = str(len(content))
 
@@ -31,7 +34,7 @@ class JSONRenderer(BaseRenderer):
     charset = None
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
-        return msgspec.json.encode(data)
+        return encode(data)
 
 
 class AlwaysJSON(BaseContentNegotiation):
