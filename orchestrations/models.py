@@ -8,9 +8,11 @@ need no constraint.
 
 import uuid
 from decimal import Decimal
+from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 
 from orchestrations.money import CentsField
@@ -453,3 +455,39 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} {self.model}"
+
+    @transaction.atomic
+    def save(self, *args: Any, **options: Any) -> None:
+        super().save(*args, **options)
+        self.tenant.forget_keys()  # which stands for what workers know of a tenant
+
+    @transaction.atomic
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        self.tenant.forget_keys()
+        return super().delete(*args, **options)
+
+    @property
+    def is_pattern(self) -> bool:
+        return self.model.endswith("*")
+
+    def clean(self) -> None:
+        errors = {}
+        if "*" in self.model[:-1]:
+            errors["model"] = "A `*` may stand at the end, and only there."
+        if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:
+            errors["valid_to"] = "This is not after the beginning."
+        caches = (
+            self.cache_read_rate,
+            self.cache_write_5m_rate,
+            self.cache_write_1h_rate,
+        )
+        for name, rate, others in (
+            ("input_rate", self.input_rate, (self.output_rate, *caches)),
+            ("output_rate", self.output_rate, (self.input_rate, *caches)),
+        ):
+            if rate is None and any(other is not None for other in others):
+                errors[name] = "Where any rate is given, this is too."
+        if self.provider == Provider.CUSTOM and self.input_rate is None:
+            errors["input_rate"] = "A custom provider has no list price to discount."
+        if errors:
+            raise ValidationError(errors)

@@ -51,6 +51,12 @@ OPENTELEMETRY = {
 }
 
 
+def tokens_of(raw):
+    tokens = read_usage("openai", raw, None, None).tokens
+    assert tokens
+    return tokens
+
+
 @pytest.mark.parametrize(
     ("raw", "tokens"),
     [
@@ -73,7 +79,7 @@ def test_each_shape_comes_apart_into_disjoint_buckets(raw, tokens):
 
 
 def test_the_buckets_add_up_to_what_the_provider_counted():
-    tokens = read_usage("openai", CHAT, None, None).tokens
+    tokens = tokens_of(CHAT)
     assert (tokens.input_total, tokens.total) == (2006, 2306)
 
 
@@ -93,7 +99,7 @@ def test_a_claim_stands_in_for_what_the_usage_does_not_say():
 
 @pytest.mark.parametrize("raw", [CHAT, RESPONSES, ANTHROPIC, BEDROCK])
 def test_a_claimed_input_may_count_the_cache_or_not(raw):
-    tokens = read_usage("openai", raw, None, None).tokens
+    tokens = tokens_of(raw)
     for claim in (tokens.input_tokens, tokens.input_total):
         reading = read_usage("openai", raw, claim, tokens.output_tokens)
         assert not reading.contradictions
@@ -136,8 +142,7 @@ def test_a_claim_that_the_usage_denies_is_said():
 
 
 def test_more_cached_than_there_was_leaves_an_empty_bucket():
-    raw = CHAT | {"prompt_tokens": 1000, "total_tokens": 1300}
-    tokens = read_usage("openai", raw, None, None).tokens
+    tokens = tokens_of(CHAT | {"prompt_tokens": 1000, "total_tokens": 1300})
     assert (tokens.input_tokens, tokens.cache_read_tokens) == (0, 1920)
 
 
@@ -149,7 +154,8 @@ def test_what_is_no_count_counts_as_absent():
 
 NAMES = sorted({*CHAT, *RESPONSES, *ANTHROPIC, *BEDROCK, *OPENTELEMETRY})
 DETAILS = ["cached_tokens", "cache_write_tokens", "reasoning_tokens", "thinking_tokens"]
-DETAILS += [*ANTHROPIC["cache_creation"], "ttl", "inputTokens"]
+DETAILS += ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"]
+DETAILS += ["ttl", "inputTokens"]
 json_values = st.recursive(
     st.none()
     | st.booleans()
