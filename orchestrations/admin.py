@@ -1,0 +1,217 @@
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+
+from orchestrations.models import (
+    Adjustment,
+    Budget,
+    Inference,
+    MonthSpend,
+    Orchestration,
+    Price,
+    Step,
+)
+from orchestrations.money import plain
+from receipts.admin import NewestPaginator, ReadOnlyAdmin
+
+LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
+
+
+class RecordAdmin(ReadOnlyAdmin):
+    """A table that is too large to be counted, newest first along its primary key."""
+
+    paginator = NewestPaginator
+    show_full_result_count = False
+    list_select_related = ["tenant"]
+    ordering = ["-pk"]
+
+
+@admin.register(Orchestration)
+class OrchestrationAdmin(RecordAdmin):
+    list_display = [
+        "id",
+        "tenant",
+        "mode",
+        "agent_id",
+        "status",
+        "inference_count",
+        "cost_in_cents",
+        "unpriced_count",
+        "flagged_count",
+        "started_at",
+    ]
+    list_filter = ["mode", "status"]
+    search_fields = ["pk__exact"]
+    search_help_text = "An orchestration's id."
+
+    @admin.display(description="Cost, in cents")
+    def cost_in_cents(self, run: Orchestration) -> str:
+        return plain(run.total_cost)
+
+
+class PartOfRunAdmin(RecordAdmin):
+    """Found by the run it is a part of, whose tenant begins every index."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        run = Orchestration.objects.filter(pk=search_term.strip()).first()
+        if run:
+            parts = queryset.filter(tenant=run.tenant_id, orchestration_id=run.pk)
+            return parts, False
+        return super().get_search_results(request, queryset, search_term)
+
+
+@admin.register(Inference)
+class InferenceAdmin(PartOfRunAdmin):
+    list_display = [
+        "receipt_id",
+        "tenant",
+        "mode",
+        "orchestration_id",
+        "provider",
+        "model",
+        "cost_in_cents",
+        "cost_source",
+        "flagged",
+        "recorded_at",
+    ]
+    list_filter = ["mode", "provider", "cost_source", "flagged"]
+    search_fields = ["pk__exact"]
+    search_help_text = "A receipt_id, or an orchestration's id."
+
+    @admin.display(description="Cost, in cents")
+    def cost_in_cents(self, inference: Inference) -> str | None:
+        return None if inference.cost is None else plain(inference.cost)
+
+
+@admin.register(Step)
+class StepAdmin(PartOfRunAdmin):
+    list_display = [
+        "orchestration_id",
+        "step_number",
+        "tenant",
+        "action",
+        "name",
+        "recorded_at",
+    ]
+    list_filter = ["action"]
+    search_fields = ["pk__exact"]
+    search_help_text = "An orchestration's id."
+
+
+@admin.register(Adjustment)
+class AdjustmentAdmin(RecordAdmin):
+    list_display = [
+        "receipt_id",
+        "tenant",
+        "mode",
+        "inference_id",
+        "before",
+        "after",
+        "recorded_at",
+    ]
+    list_filter = ["mode"]
+    search_fields = ["pk__exact"]
+    search_help_text = "The receipt_id of an adjustment."
+
+
+class CentsInput(forms.DecimalField):
+    def prepare_value(self, value: Any) -> Any:
+        return plain(value) if isinstance(value, Decimal) else value
+
+
+class BudgetForm(forms.ModelForm):
+    limit = CentsInput(
+        min_value=0,
+        max_value=LARGEST_BUDGET,
+        decimal_places=9,
+        label="Limit, in US cents a month",
+    )
+
+
+@admin.register(Budget)
+class BudgetAdmin(admin.ModelAdmin):
+    form = BudgetForm
+    list_display = ["tenant", "mode", "limit_in_cents", "spent", "remaining"]
+    list_filter = ["mode"]
+    list_select_related = ["tenant"]
+    search_fields = ["tenant__slug"]
+    fields = ["tenant", "mode", "limit", "spent", "remaining", "updated_at"]
+    readonly_fields = ["spent", "remaining", "updated_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        spend = MonthSpend.objects.filter(
+            tenant=OuterRef("tenant"), mode=OuterRef("mode"), month=_this_month()
+        )
+        budgets: QuerySet = super().get_queryset(request)
+        budgets = budgets.annotate(month_spent=Subquery(spend.values("spent")))
+        return budgets
+
+    @admin.display(description="Limit, in cents", ordering="limit")
+    def limit_in_cents(self, budget: Budget) -> str:
+        return plain(budget.limit)
+
+    @admin.display(description="Spent this month, in cents")
+    def spent(self, budget: Budget) -> str:
+        return plain(_spent(budget))
+
+    @admin.display(description="Remaining, in cents")
+    def remaining(self, budget: Budget) -> str | None:
+        return None if budget.limit is None else plain(budget.limit - _spent(budget))
+
+
+def _this_month() -> date:
+    return datetime.now(UTC).date().replace(day=1)
+
+
+def _spent(budget: Any) -> Decimal:
+    return getattr(budget, "month_spent", None) or Decimal(0)
+
+
+@admin.register(Price)
+class PriceAdmin(admin.ModelAdmin):
+    list_display = [
+        "model",
+        "provider",
+        "tenant",
+        "valid_from",
+        "valid_to",
+        "input_rate",
+        "output_rate",
+        "factor",
+    ]
+    list_filter = ["provider"]
+    list_select_related = ["tenant"]
+    search_fields = ["model", "tenant__slug"]
+    fieldsets = [
+        (None, {"fields": ["tenant", "provider", "model", "valid_from", "valid_to"]}),
+        (
+            "Rates",
+            {
+                "fields": [
+                    "input_rate",
+                    "cache_read_rate",
+                    "cache_write_5m_rate",
+                    "cache_write_1h_rate",
+                    "output_rate",
+                    "factor",
+                ],
+                "description": "Leave all rates empty for those of the catalogue."
+                " Where input and output are given, a cache rate left empty is that"
+                " of input.",
+            },
+        ),
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["tenant"] if obj else []
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for price in queryset:  # one by one, as delete() tells every worker
+            price.delete()
