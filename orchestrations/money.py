@@ -13,6 +13,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from lucid.api.parsing import FromJSON
+from lucid.api.strict_json import Literal
+
 if TYPE_CHECKING:
     _BigIntegerField = models.BigIntegerField[Any, Any]
 else:  # it takes no type arguments at run time
@@ -21,8 +24,8 @@ else:  # it takes no type arguments at run time
 PLACES = Decimal("1E-9")
 SCALE = Decimal(10**9)
 
-# $100,000: no call costs as much, and a day's sum stays within a 64-bit column.
-MAX_CENTS = Decimal(10**7)
+# $10,000: no call costs as much, and 9,000 such calls a day can still be added up.
+MAX_CENTS = Decimal(10**6)
 MAX_CLAIMED_PLACES = 6
 
 _PLAIN_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -43,6 +46,23 @@ def from_nanocents(nanocents: int) -> Decimal:
 
 def quantize(cents: Decimal) -> Decimal:
     return cents.quantize(PLACES, ROUND_HALF_EVEN)
+
+
+class Cents(Decimal, FromJSON):
+    """An amount in a request: a JSON number, read from its own digits."""
+
+    JSON_SCHEMA = {"type": "number", "minimum": 0, "maximum": 10**6}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Cents":
+        match value:
+            case bool():
+                pass
+            case int():
+                return cls(parse_cents(str(value)))
+            case Literal():
+                return cls(parse_cents(value.text))
+        raise InvalidAmount("Expected a number.")
 
 
 def parse_cents(literal: str) -> Decimal:

@@ -1,5 +1,23 @@
 """Routes of this app; static paths come before those with a name in them."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-v1: list[URLPattern] = []
+from orchestrations import api
+
+_RUN = "v1/orchestrations/<str:name>"
+
+v1: list[URLPattern] = [
+    path("v1/orchestrations", api.OrchestrationList.as_view(), name="orchestrations"),
+    path("v1/orchestrations/execute", api.OrchestrationExecute.as_view()),
+    path(_RUN, api.OrchestrationDetail.as_view(), name="orchestration"),
+    path(f"{_RUN}/inferences", api.InferenceList.as_view(), name="inferences"),
+    path(f"{_RUN}/llm-inference", api.InferenceList.as_view()),
+    path(f"{_RUN}/inferences/batch", api.InferenceBatch.as_view()),
+    path(f"{_RUN}/steps", api.StepList.as_view(), name="steps"),
+    path(f"{_RUN}/complete", api.OrchestrationComplete.as_view()),
+    path(f"{_RUN}/fail", api.OrchestrationFail.as_view()),
+    path(f"{_RUN}/cancel", api.OrchestrationCancel.as_view()),
+    path(f"{_RUN}/receipts", api.OrchestrationReceipts.as_view()),
+    path("v1/inferences/<str:name>", api.InferenceDetail.as_view(), name="inference"),
+    path("v1/inferences/<str:name>/proof", api.InferenceProof.as_view()),
+]

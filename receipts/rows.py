@@ -49,7 +49,7 @@ def names(columns: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Find:
     """Rows whose key is among those asked for, each once; `columns` of them.
 
@@ -103,7 +103,7 @@ class Find:
             ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Write:
     """A statement that takes rows of `columns`; `sql` is around where they stand."""
 

@@ -6,8 +6,10 @@ from django.urls import get_resolver
 
 from lucid.api.errors import Code
 from lucid.api.openapi import document, shape_of
+from orchestrations import examples as run_examples
 from receipts import examples
 from tests.caller import RUN
+from tests.orchestrations.runs import CALL, post, record, start
 
 
 def _routes(patterns, prefix=""):
@@ -88,3 +90,38 @@ def test_examples_have_the_shape_of_real_answers(alice):
     real["PROOF"]["proof"]["checkpoint"] = "a note, for the newest size"
     for name, answer in real.items():
         assert shape_of(getattr(examples, name)) == shape_of(answer), name
+
+
+def test_examples_of_orchestrations_have_the_shape_of_real_answers(alice):
+    said = {"input": {"claim": 1}, "parameters": {"temperature": 0}}
+    said |= {"metadata": {"team": "claims"}, "agents": ["one"], "workflow_id": "w"}
+    run = start(alice, name="n", model="m", budget_cents=5, **said)
+    usage = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 9}
+    told = {"request_id": "r", "step_name": "s", "input_hash": "0" * 64}
+    told |= {"output_hash": "0" * 64, "sequence": 4, "usage": usage}
+    record(alice, run, **told, prompt_tokens=3, completion_tokens=5)
+    step = {"action": "tool_call", "name": "n", "result": "r", "duration_ms": 1}
+    step |= {"cost_cents": 1.5, "input_hash": "0" * 64, "output_hash": "0" * 64}
+    real = {
+        "STEP": post(alice, run, "steps", step).json(),
+        "INFERENCE": post(alice, run, "inferences", CALL | told).json(),
+        "ORCHESTRATION": alice.get(f"/v1/orchestrations/{run}").json(),
+    }
+    start(alice)
+    real |= {
+        "INFERENCES": alice.get(f"/v1/orchestrations/{run}/inferences?limit=1").json(),
+        "ENDED": post(alice, run, "complete", {"output": {"decision": "pay"}}).json(),
+        "COUNTED": alice.get(
+            f"/v1/inferences/{real['INFERENCE']['inference_id']}/proof"
+        ).json(),
+    }
+    for name, answer in real.items():
+        example = _without_number_kinds(shape_of(getattr(run_examples, name)))
+        assert example == _without_number_kinds(shape_of(answer)), name
+
+
+def _without_number_kinds(shape):
+    """An amount such as 1.0 is written as an integer."""
+    if isinstance(shape, dict):
+        return {name: _without_number_kinds(value) for name, value in shape.items()}
+    return "number" if shape == "integer" else shape

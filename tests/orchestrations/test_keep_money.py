@@ -13,14 +13,14 @@ from orchestrations.money import (
 )
 
 
-@pytest.mark.parametrize("literal", ["0", "0.0", "0.000001", "5.4399", "10000000"])
+@pytest.mark.parametrize("literal", ["0", "0.0", "0.000001", "5.4399", "1000000"])
 def test_a_claim_is_kept_to_the_last_decimal(literal):
     assert from_nanocents(to_nanocents(parse_cents(literal))) == Decimal(literal)
 
 
 @pytest.mark.parametrize(
     "literal",
-    ["-1", "-0.1", "1e-3", "1E3", "0.0000001", "10000000.1", "NaN", "", "1.", "٣"],
+    ["-1", "-0.1", "1e-3", "1E3", "0.0000001", "1000000.1", "NaN", "", "1.", "٣"],
 )
 def test_what_is_no_amount_is_refused(literal):
     with pytest.raises(InvalidAmount):

@@ -1,0 +1,613 @@
+"""What a batch of the ledger does to orchestrations and to the rollups.
+
+One `OrchestrationBooks` for each batch: it reads the runs that the batch is about,
+decides in order what happens to each, and writes the rows that belong with the
+receipts. All of it stands under the lock of the log's row, as every write to a
+tenant's runs does, so a run cannot end while a call is recorded in it, and a budget
+is looked at and spent in one go.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from operator import add as plus
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.utils import timezone
+
+from lucid.api.errors import ApiError, Code, not_found
+from orchestrations.bands import COSTS, LATENCIES
+from orchestrations.models import NOBODY, Orchestration, Step
+from orchestrations.money import from_nanocents, plain
+from orchestrations.usage import Tokens
+from receipts.columns import (
+    BIGINT,
+    BOOLEAN,
+    BYTEA,
+    DATE,
+    JSON,
+    SMALLINT,
+    TEXT,
+    TIME,
+    UUID_,
+    Columns,
+)
+from receipts.entry import Entry, make_entry
+from receipts.ledger import Logged, Page
+from receipts.merkle import Frontier, leaf_hash
+from receipts.rows import Find, Row, Write, add, change, insert
+
+Status = Orchestration.Status
+
+TOKENS: Columns = {item.name: BIGINT for item in fields(Tokens)}
+RUN_TOTALS: Columns = {
+    **TOKENS,
+    "inference_count": BIGINT,
+    "cost": BIGINT,
+    "list_price": BIGINT,
+    "unpriced_count": BIGINT,
+    "flagged_count": BIGINT,
+    "step_count": BIGINT,
+    "step_cost": BIGINT,
+    "frontier": BYTEA,
+}
+RUN_ENDING: Columns = {
+    "status": TEXT,
+    "ended_at": TIME,
+    "ending": JSON,
+    "receipt_id": UUID_,
+}
+RUN_START: Columns = {
+    "tenant_id": UUID_,
+    "mode": TEXT,
+    "api_key_id": UUID_,
+    "agent_id": TEXT,
+    "workflow_id": TEXT,
+    "name": TEXT,
+    "model": TEXT,
+    "request": JSON,
+    "max_steps": BIGINT,
+    "timeout_seconds": BIGINT,
+    "budget": BIGINT,
+    "started_at": TIME,
+    "expires_at": TIME,
+}
+RUN: Columns = {"id": TEXT, **RUN_START, **RUN_ENDING, **RUN_TOTALS}
+RUN_ID: Columns = {"id": TEXT}
+INFERENCE: Columns = {
+    "receipt_id": UUID_,
+    "tenant_id": UUID_,
+    "mode": TEXT,
+    "orchestration_id": TEXT,
+    "leaf_index": BIGINT,
+    "recorded_at": TIME,
+    "model": TEXT,
+    "provider": TEXT,
+    "agent_id": TEXT,
+    "workflow_id": TEXT,
+    "api_key_id": UUID_,
+    "sequence": BIGINT,
+    "latency_ms": BIGINT,
+    "cost": BIGINT,
+    "list_price": BIGINT,
+    "cost_source": TEXT,
+    "flagged": BOOLEAN,
+    **TOKENS,
+}
+STEP: Columns = {
+    "tenant_id": UUID_,
+    "orchestration_id": TEXT,
+    "step_number": BIGINT,
+    "recorded_at": TIME,
+    "action": TEXT,
+    "agent_id": TEXT,
+    "name": TEXT,
+    "result": JSON,
+    "duration_ms": BIGINT,
+    "cost": BIGINT,
+    "input_hash": TEXT,
+    "output_hash": TEXT,
+}
+LOG: Columns = {"tenant_id": UUID_, "mode": TEXT}
+DAY: Columns = {
+    **LOG,
+    "day": DATE,
+    "model": TEXT,
+    "provider": TEXT,
+    "agent_id": TEXT,
+    "workflow_id": TEXT,
+    "api_key_id": UUID_,
+}
+HOUR: Columns = {**DAY, "hour": SMALLINT, "latency_band": SMALLINT}
+SUMS: Columns = {
+    **TOKENS,
+    "calls": BIGINT,
+    "cost": BIGINT,
+    "list_price": BIGINT,
+    "unpriced": BIGINT,
+    "flagged": BIGINT,
+    "latency_ms": BIGINT,
+    "timed": BIGINT,
+    "steps": BIGINT,
+    "step_cost": BIGINT,
+}
+CORRECTIONS: Columns = {"adjustment": BIGINT, "priced_later": BIGINT}
+RUN_DAY: Columns = {
+    **LOG,
+    "day": DATE,
+    "dimension": TEXT,
+    "value": TEXT,
+    "status": TEXT,
+    "cost_band": SMALLINT,
+}
+MONTH: Columns = {**LOG, "month": DATE}
+
+FIND_RUNS = Find("orchestrations_orchestration", RUN_ID, RUN)
+FIND_SPEND = Find("orchestrations_monthspend", MONTH, MONTH | {"spent": BIGINT})
+SPENT_BY: Columns = {
+    "model": TEXT,
+    "provider": TEXT,
+    "agent_id": TEXT,
+    "workflow_id": TEXT,
+    "api_key_id": UUID_,
+}
+FIND_COSTS = Find(
+    "orchestrations_inference",
+    {"tenant_id": UUID_, "orchestration_id": TEXT},
+    {"orchestration_id": TEXT, **SPENT_BY},
+    sums=("cost",),
+)
+
+INSERT_RUNS = insert("orchestrations_orchestration", RUN)
+INSERT_INFERENCES = insert("orchestrations_inference", INFERENCE)
+INSERT_STEPS = insert("orchestrations_step", STEP)
+SET_TOTALS = change(
+    "set_run_totals", "orchestrations_orchestration", RUN_TOTALS, RUN_ID
+)
+SET_ENDINGS = change(
+    "set_run_endings", "orchestrations_orchestration", RUN_ENDING, RUN_ID
+)
+ADD_DAYS = add("orchestrations_usageday", DAY, SUMS | CORRECTIONS)
+ADD_HOURS = add("orchestrations_usagehour", HOUR, SUMS)
+ADD_RUN_DAYS = add("orchestrations_runday", RUN_DAY, {"runs": BIGINT, "cost": BIGINT})
+ADD_SPEND = add("orchestrations_monthspend", MONTH, {"spent": BIGINT})
+
+EMPTY = dict.fromkeys(SUMS, 0)
+
+
+# What a submission can ask for. Amounts are nanocents, as the columns hold them.
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose books: one log's, and what its tenant may spend in a month."""
+
+    tenant_id: UUID
+    mode: str
+    month_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    scope: Scope
+    row: dict[str, Any]  # of RUN_START, and the id
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An LLM call with its signed entry. `named`: the caller chose the run_id."""
+
+    entry: Entry
+    named: bool
+    model: str
+    provider: str
+    agent_id: str
+    workflow_id: str
+    api_key_id: UUID
+    tokens: Tokens
+    sequence: int | None
+    latency_ms: int | None
+    cost: int | None
+    list_price: int | None
+    cost_source: str
+    flagged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Calls of one orchestration, or of none."""
+
+    scope: Scope
+    orchestration_id: str
+    calls: list[Call]
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    scope: Scope
+    orchestration_id: str
+    step: dict[str, Any]  # of STEP, but for its number, tenant and time
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """`due`: only if its time is over, and as of then."""
+
+    scope: Scope
+    orchestration_id: str
+    status: str
+    ending: dict[str, Any]
+    due: bool = False
+
+
+Work = Start | Record | Perform | End
+
+
+@dataclass(slots=True)
+class Run:
+    """An orchestration as the transaction found it, and what becomes of it."""
+
+    row: dict[str, Any]
+    is_new: bool = False
+    is_changed: bool = False
+    has_ended: bool = False
+    leaves: list[bytes] = field(default_factory=list)
+    costs: list[Row] = field(default_factory=list)  # SPENT_BY and a sum
+    spent_here: dict[Row, int] = field(default_factory=lambda: defaultdict(int))
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self.row["status"] == Status.RUNNING)
+
+    @property
+    def total_cost(self) -> int:
+        return int(self.row["cost"] + self.row["step_cost"])
+
+    def is_of(self, scope: Scope) -> bool:
+        owner = self.row["tenant_id"], self.row["mode"]
+        return owner == (scope.tenant_id, scope.mode)
+
+    def frontier(self) -> Frontier:
+        """Take the leaves into the frontier and return it."""
+        size = self.row["inference_count"] - len(self.leaves)
+        frontier = Frontier.from_bytes(size, bytes(self.row["frontier"]))
+        frontier = frontier.append(self.leaves)
+        self.leaves.clear()
+        self.row["frontier"] = frontier.to_bytes()
+        return frontier
+
+
+class OrchestrationBooks:
+    """Implements `receipts.ledger.Books`; `keep` answers rows, Logged, or ApiError."""
+
+    def __init__(self) -> None:
+        self._now = timezone.now()
+        self._runs: dict[str, Run] = {}
+        self._spent: dict[Row, int] = {}
+        self._inferences: list[Row] = []
+        self._steps: list[Row] = []
+        self._days: dict[Row, dict[str, int]] = {}
+        self._hours: dict[Row, dict[str, int]] = {}
+        self._run_days: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
+        self._months: dict[Row, int] = defaultdict(int)
+        self._lookups: list[tuple[Find, list[Row]]] = []
+
+    def lookups(self, works: Sequence[Work]) -> list[tuple[Find, Sequence[Row]]]:
+        runs, months, costs = set(), set(), set()
+        for work in works:
+            if isinstance(work, Start):
+                continue
+            if work.orchestration_id:
+                runs.add((work.orchestration_id,))
+            if isinstance(work, End):
+                costs.add((work.scope.tenant_id, work.orchestration_id))
+            elif work.scope.month_limit is not None:
+                months.add(self._month(work.scope))
+        wanted = ((FIND_RUNS, runs), (FIND_SPEND, months), (FIND_COSTS, costs))
+        self._lookups = [(find, list(keys)) for find, keys in wanted if keys]
+        return list(self._lookups)
+
+    def take(self, found: list[list[Row]]) -> None:
+        rows = dict(zip((find for find, _ in self._lookups), found, strict=True))
+        for row in rows.get(FIND_RUNS, []):
+            named = dict(zip(RUN, row, strict=True))
+            self._runs[named["id"]] = Run(named)
+        for row in rows.get(FIND_SPEND, []):
+            self._spent[row[:-1]] = row[-1]
+        for row in rows.get(FIND_COSTS, []):
+            self._runs[row[0]].costs.append(row[1:])
+
+    def keep(self, work: Work, page: Page) -> list[Any]:
+        match work:
+            case Start():
+                return [self._start(work)]
+            case Record():
+                return self._record(work, page)
+            case Perform():
+                return [self._perform(work)]
+            case End():
+                return [self._end(work, page)]
+
+    def _start(self, work: Start) -> dict[str, Any]:
+        totals = dict.fromkeys(RUN_TOTALS, 0) | {"frontier": b""}
+        ending = dict.fromkeys(RUN_ENDING) | {"status": Status.RUNNING.value}
+        row = work.row | ending | totals
+        self._runs[row["id"]] = Run(row, is_new=True)
+        return row
+
+    def _run(self, work: Record | Perform | End) -> Run | None:
+        run = self._runs.get(work.orchestration_id)
+        return run if run and run.is_of(work.scope) else None
+
+    # Calls and steps
+
+    def _record(self, work: Record, page: Page) -> list[Any]:
+        run = self._run(work)
+        results: list[Any] = []
+        for call in work.calls:
+            refusal = self._refusal(work.scope, work.orchestration_id, run)
+            result: Any
+            if refusal is None:
+                result = page.place(call.entry)
+                if isinstance(result, Logged) and not result.replayed:
+                    self._count(work, run, call, result)
+            else:
+                # What was recorded before the end is still there to be asked for.
+                result = (call.named and page.replay_of(call.entry)) or refusal
+            results.append(result)
+        return results
+
+    def _refusal(self, scope: Scope, name: str, run: Run | None) -> ApiError | None:
+        if name:
+            if run is None:
+                return not_found("orchestration")
+            if not run.is_running:
+                return not_running(run.row["status"])
+            if run.row["expires_at"] <= self._now:
+                return not_running(Status.TIMEOUT)
+            budget = run.row["budget"]
+            if budget is not None and run.total_cost >= budget:
+                return _over_budget("the orchestration", budget)
+        if scope.month_limit is not None:
+            month = self._month(scope)
+            spent = self._spent.get(month, 0) + self._months[month]
+            if spent >= scope.month_limit:
+                return _over_budget("this month", scope.month_limit)
+        return None
+
+    def _count(self, work: Record, run: Run | None, call: Call, logged: Logged) -> None:
+        scope, entry = work.scope, call.entry
+        recorded_at = datetime.fromtimestamp(entry.members["issued_at"], UTC)
+        tokens = {name: getattr(call.tokens, name) for name in TOKENS}
+        cost, list_price = call.cost or 0, call.list_price or 0
+        self._inferences.append(
+            (
+                entry.receipt_id,
+                scope.tenant_id,
+                scope.mode,
+                work.orchestration_id,
+                logged.leaf_index,
+                recorded_at,
+                call.model,
+                call.provider,
+                call.agent_id,
+                call.workflow_id,
+                call.api_key_id,
+                call.sequence,
+                call.latency_ms,
+                call.cost,
+                call.list_price,
+                call.cost_source,
+                call.flagged,
+                *tokens.values(),
+            )
+        )
+        flags = {"unpriced": call.cost is None, "flagged": call.flagged}
+        sums = {**EMPTY, **tokens, "calls": 1, "cost": cost, "list_price": list_price}
+        sums |= {name: int(flag) for name, flag in flags.items()}
+        if call.latency_ms is not None:
+            sums |= {"latency_ms": call.latency_ms, "timed": 1}
+        spent_by = (
+            call.model,
+            call.provider,
+            call.agent_id,
+            call.workflow_id,
+            call.api_key_id,
+        )
+        self._add_usage(scope, recorded_at, spent_by, call.latency_ms, sums)
+        if run is None:
+            return
+        run.is_changed = True
+        run.leaves.append(leaf_hash(entry.receipt_hash))
+        run.spent_here[spent_by] += cost
+        row = run.row
+        row["inference_count"] += 1
+        row["unpriced_count"] += sums["unpriced"]
+        row["flagged_count"] += sums["flagged"]
+        for name in (*TOKENS, "cost", "list_price"):
+            row[name] += sums[name]
+
+    def _perform(self, work: Perform) -> Any:
+        run = self._run(work)
+        if refusal := self._refusal(work.scope, work.orchestration_id, run):
+            return refusal
+        assert run is not None  # noqa: S101  else it was refused
+        if run.row["step_count"] >= run.row["max_steps"]:
+            return too_many_steps(run.row["max_steps"])
+        run.is_changed = True
+        run.row["step_count"] += 1
+        step = work.step | {
+            "tenant_id": work.scope.tenant_id,
+            "orchestration_id": work.orchestration_id,
+            "step_number": run.row["step_count"],
+            "recorded_at": self._now,
+        }
+        step["agent_id"] = step["agent_id"] or run.row["agent_id"]
+        self._steps.append(tuple(step[name] for name in STEP))
+        # The cost of an LLM call is its inference's, or it would count twice.
+        is_call = step["action"] == Step.Action.LLM_INFERENCE
+        cost = 0 if is_call else step["cost"] or 0
+        run.row["step_cost"] += cost
+        by = ("", "", step["agent_id"], run.row["workflow_id"], NOBODY)
+        sums = EMPTY | {"steps": 1, "step_cost": cost}
+        self._add_usage(work.scope, self._now, by, None, sums)
+        return step
+
+    def _add_usage(
+        self,
+        scope: Scope,
+        at: datetime,
+        by: Row,
+        latency_ms: int | None,
+        sums: dict[str, int],
+    ) -> None:
+        band = -1 if latency_ms is None else LATENCIES.band(latency_ms)
+        day = (scope.tenant_id, scope.mode, at.date(), *by)
+        _add_sums(self._days, day, sums)
+        _add_sums(self._hours, (*day, at.hour, band), sums)
+        month = (scope.tenant_id, scope.mode, at.date().replace(day=1))
+        self._months[month] += sums["cost"] + sums["step_cost"]
+
+    def _month(self, scope: Scope) -> Row:
+        return scope.tenant_id, scope.mode, self._now.date().replace(day=1)
+
+    # Endings
+
+    def _end(self, work: End, page: Page) -> Any:
+        run = self._run(work)
+        if run is None:
+            return not_found("orchestration")
+        row = run.row
+        if not run.is_running:
+            same = (row["status"], row["ending"]) == (work.status, work.ending)
+            return row if same or work.due else _ended_otherwise(row["status"])
+        is_over = row["expires_at"] <= self._now
+        if work.due and not is_over:
+            return row
+        if is_over and not work.due:
+            # It ended before this request: the caller settles that, and asks again.
+            return not_running(Status.TIMEOUT)
+        row["status"], row["ending"] = work.status, work.ending
+        row["ended_at"] = row["expires_at"] if is_over else self._now
+        entry = _ending_entry(run, page)
+        row["receipt_id"] = entry.receipt_id
+        page.place(entry)
+        run.has_ended = run.is_changed = True
+        self._count_run(work.scope, run)
+        return row
+
+    def _count_run(self, scope: Scope, run: Run) -> None:
+        """Count the run in each of the ways in which runs can be grouped."""
+        costs: dict[tuple[str, str], int] = defaultdict(int)
+        costs["", ""] = run.total_cost
+        rows = [*run.costs, *((*by, cost) for by, cost in run.spent_here.items())]
+        for *values, cost in rows:
+            for name, value in zip(SPENT_BY, values, strict=True):
+                dimension = name.removesuffix("_id") if name == "api_key_id" else name
+                costs[dimension, str(value)] += cost
+        day = run.row["ended_at"].date()
+        for (dimension, value), cost in costs.items():
+            band, status = COSTS.band(cost), run.row["status"]
+            key = scope.tenant_id, scope.mode, day, dimension, value, status, band
+            counted = self._run_days[key]
+            counted[0] += 1
+            counted[1] += cost
+
+    # Writing
+
+    def writes(self) -> list[tuple[Write, Sequence[Row]]]:
+        new = [run for run in self._runs.values() if run.is_new]
+        old = [run for run in self._runs.values() if not run.is_new and run.is_changed]
+        for run in (*new, *old):
+            run.frontier()
+        ended = [run for run in old if run.has_ended]
+        months = [(*month, spent) for month, spent in self._months.items() if spent]
+        return [
+            (INSERT_RUNS, [_columns(run, RUN) for run in new]),
+            (SET_TOTALS, [_columns(run, RUN_TOTALS | RUN_ID) for run in old]),
+            (SET_ENDINGS, [_columns(run, RUN_ENDING | RUN_ID) for run in ended]),
+            (INSERT_INFERENCES, self._inferences),
+            (INSERT_STEPS, self._steps),
+            (ADD_DAYS, [(*k, *sums.values(), 0, 0) for k, sums in self._days.items()]),
+            (ADD_HOURS, [(*k, *sums.values()) for k, sums in self._hours.items()]),
+            (ADD_RUN_DAYS, [(*key, *sums) for key, sums in self._run_days.items()]),
+            (ADD_SPEND, months),
+        ]
+
+
+def _columns(run: Run, columns: Columns) -> Row:
+    return tuple(run.row[name] for name in columns)
+
+
+def _add_sums(to: dict[Row, dict[str, int]], key: Row, sums: dict[str, int]) -> None:
+    if known := to.get(key):
+        to[key] = dict(
+            zip(known, map(plus, known.values(), sums.values()), strict=True)
+        )
+    else:
+        to[key] = sums
+
+
+def _ending_entry(run: Run, page: Page) -> Entry:
+    """Sign the final receipt (LEDGER section 1, `orchestration`)."""
+    row, frontier = run.row, run.frontier()
+    totals: dict[str, Any] = {name: row[name] for name in TOKENS}
+    totals |= {
+        "cost_cents": _cents(row["cost"]),
+        "list_price_cents": _cents(row["list_price"]),
+        "unpriced": row["unpriced_count"],
+        "contradictory": row["flagged_count"],
+        "steps": row["step_count"],
+        "step_cost_cents": _cents(row["step_cost"]),
+    }
+    claims = {
+        "orchestration_id": row["id"],
+        "agent_id": row["agent_id"],
+        "status": row["status"],
+        "started_at": int(row["started_at"].timestamp()),
+        "ended_at": int(row["ended_at"].timestamp()),
+        "totals": totals,
+        "inferences": {"count": frontier.size, "root": frontier.root().hex()},
+    }
+    if row["workflow_id"]:
+        claims["workflow_id"] = row["workflow_id"]
+    if output_hash := row["ending"].get("output_hash"):
+        claims["output_hash"] = output_hash
+    if error := row["ending"].get("error"):
+        claims["error"] = error
+    # Of its own run_id: nobody can take it beforehand and so keep a run from ending.
+    return make_entry(page.keyring, "orchestration", f"run_{uuid4().hex}", None, claims)
+
+
+def _cents(nanocents: int) -> str:
+    return plain(from_nanocents(nanocents))
+
+
+def not_running(status: str) -> ApiError:
+    return ApiError(
+        Code.NOT_RUNNING,
+        f"The orchestration has ended: {status}.",
+        extra={"status": str(status)},
+    )
+
+
+def too_many_steps(limit: int) -> ApiError:
+    message = f"The orchestration has had its {limit} steps (max_steps)."
+    return ApiError(Code.NOT_RUNNING, message, extra={"status": str(Status.FAILED)})
+
+
+def _ended_otherwise(status: str) -> ApiError:
+    return ApiError(
+        Code.CONFLICT,
+        f"The orchestration has ended otherwise: {status}.",
+        extra={"status": str(status)},
+    )
+
+
+def _over_budget(whose: str, limit: int) -> ApiError:
+    return ApiError(
+        Code.BUDGET_EXCEEDED,
+        f"The budget of {whose}, {_cents(limit)} cents, is spent.",
+    )

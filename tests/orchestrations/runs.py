@@ -1,0 +1,54 @@
+"""What tests of orchestrations do again and again."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from tests.caller import Caller
+
+AGENT = "maip-agent:claims-desk"
+CALL: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "provider": "anthropic",
+    "prompt_tokens": 42,
+    "completion_tokens": 128,
+    "latency_ms": 850,
+    "cost_cents": 0.25,
+}
+
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def exact(answer: Any) -> Any:
+    """Return an answer's JSON with the numbers of money as Decimals."""
+    return json.loads(answer.content, parse_float=Decimal)
+
+
+def start(caller: Caller, **claims: Any) -> str:
+    answer = caller.post("/v1/orchestrations", {"agent_id": AGENT} | claims)
+    assert answer.status_code == 201, answer.content
+    return str(answer.json()["orchestration_id"])
+
+
+def post(caller: Caller, run: str, what: str, body: Any) -> Any:
+    """POST to a run; Decimals are sent with their own digits."""
+    if not isinstance(body, bytes):
+        body = encode(body)
+    return caller.post(f"/v1/orchestrations/{run}/{what}", body)
+
+
+def record(caller: Caller, run: str, **claims: Any) -> dict[str, Any]:
+    answer = post(caller, run, "inferences", CALL | claims)
+    assert answer.status_code == 201, answer.content
+    inference: dict[str, Any] = exact(answer)
+    return inference
+
+
+def get(caller: Caller, run: str) -> dict[str, Any]:
+    answer = caller.get(f"/v1/orchestrations/{run}")
+    assert answer.status_code == 200, answer.content
+    found: dict[str, Any] = exact(answer)
+    return found
