@@ -1,5 +1,6 @@
 """Runs whose time is over are ended by whoever looks first."""
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,8 @@ from orchestrations.books import End, OrchestrationBooks, Scope
 from orchestrations.models import Orchestration
 from receipts.keyring import keyring_for
 from receipts.ledger import LedgerUnavailable, StaleKeyring, Submission, append
+
+logger = logging.getLogger(__name__)
 
 Status = Orchestration.Status
 
@@ -33,15 +36,23 @@ def settle(runs: Iterable[Orchestration]) -> int:
 
 
 def settle_all() -> int:
-    """End the runs of every tenant whose time is over, oldest first."""
+    """End the runs of every tenant whose time is over, oldest first.
+
+    One that cannot be ended does not hold up the others: it is logged, and at the
+    end RuntimeError says that there are such.
+    """
     running = Orchestration.objects.filter(status=Status.RUNNING)
-    total = 0
-    while True:
-        due = running.filter(expires_at__lte=timezone.now()).order_by("expires_at")
-        settled = settle(due[:AT_ONCE])
-        total += settled
-        if settled < AT_ONCE:
-            return total
+    due = running.filter(expires_at__lte=timezone.now()).order_by("expires_at")
+    settled, failed = 0, 0
+    for run in due.iterator(chunk_size=AT_ONCE):
+        try:
+            settled += settle([run])
+        except Exception:
+            logger.exception("%s cannot be ended", run.pk)
+            failed += 1
+    if failed:
+        raise RuntimeError(f"{failed} overdue orchestrations could not be ended")
+    return settled
 
 
 def is_due(run: Orchestration, now: datetime) -> bool:

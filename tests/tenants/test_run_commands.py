@@ -350,8 +350,8 @@ class TestTick:
         age = timedelta(hours=settings.LUCID_IDEMPOTENCY_HOURS, seconds=1)
         rows = IdempotentAnswer.objects.filter(tenant_id=alice.tenant.pk)
         rows.filter(key="old").update(created_at=timezone.now() - age)
-        (line,) = lines("tick")
-        assert line.endswith("answers to old Idempotency-Keys forgotten")
+        done = [line.partition(" ")[2] for line in lines("tick")]
+        assert "answers to old Idempotency-Keys forgotten" in done
         assert self.kept(alice) == ["new"]
 
     def test_it_may_run_at_any_time(self, lines, alice):

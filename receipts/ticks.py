@@ -1,0 +1,40 @@
+"""What `manage.py tick` does for the ledger."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from lucid.api.models import IdempotentAnswer
+from lucid.api.ticks import at_every_tick
+
+LEDGER_TABLES = ["receipts_receipt", "receipts_tile", "receipts_log"]
+UNKNOWN_TO_PLANNER = """
+    SELECT relname FROM pg_stat_user_tables WHERE relname = ANY(%s) AND n_live_tup > 0
+    AND last_analyze IS NULL AND last_autoanalyze IS NULL
+"""
+
+
+@at_every_tick
+def forget_answers() -> str | None:
+    age = timedelta(hours=settings.LUCID_IDEMPOTENCY_HOURS)
+    forgotten = IdempotentAnswer.objects.forget(before=timezone.now() - age)
+    if not forgotten:
+        return None
+    return f"{forgotten} answers to old Idempotency-Keys forgotten"
+
+
+@at_every_tick
+def analyze_new_tables() -> None:
+    """Give the planner its first statistics at once.
+
+    autovacuum takes up to a minute. Until then every index of a log looks as good to
+    the planner, and finding one run_id may read all of the log.
+    """
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(UNKNOWN_TO_PLANNER, [LEDGER_TABLES])
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"ANALYZE {connection.ops.quote_name(table)}")
