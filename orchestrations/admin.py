@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
@@ -152,6 +153,27 @@ class BudgetAdmin(admin.ModelAdmin):
         budgets: QuerySet = super().get_queryset(request)
         budgets = budgets.annotate(month_spent=Subquery(spend.values("spent")))
         return budgets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [*self.readonly_fields, *(["tenant", "mode"] if obj else [])]
+
+    # Workers remember budgets, as they do keys and prices.
+
+    @transaction.atomic
+    def save_model(
+        self, request: HttpRequest, obj: Budget, form: Any, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        obj.tenant.forget_keys()
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: Budget) -> None:
+        super().delete_model(request, obj)
+        obj.tenant.forget_keys()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for budget in queryset:
+            self.delete_model(request, budget)
 
     @admin.display(description="Limit, in cents", ordering="limit")
     def limit_in_cents(self, budget: Budget) -> str:
