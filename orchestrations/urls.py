@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from orchestrations import api
+from orchestrations import api, cost_api
 
 _RUN = "v1/orchestrations/<str:name>"
 
@@ -20,4 +20,7 @@ v1: list[URLPattern] = [
     path(f"{_RUN}/receipts", api.OrchestrationReceipts.as_view()),
     path("v1/inferences/<str:name>", api.InferenceDetail.as_view(), name="inference"),
     path("v1/inferences/<str:name>/proof", api.InferenceProof.as_view()),
+    path("v1/costs", cost_api.CostSummary.as_view(), name="cost-summary"),
+    path("v1/observability/metrics", cost_api.Metrics.as_view(), name="metrics"),
+    path("v1/budgets", cost_api.BudgetList.as_view(), name="budget-list"),
 ]

@@ -127,6 +127,15 @@ TABLE: dict[str, list[Call]] = {
     "v1/inferences/<str:name>/proof": [
         ("GET", "/v1/inferences/{call}/proof", None, hidden)
     ],
+    "v1/costs": [
+        ("GET", "/v1/costs", None, own),
+        ("GET", "/v1/costs?group_by=api_key", None, own),
+    ],
+    "v1/observability/metrics": [
+        ("GET", "/v1/observability/metrics", None, own),
+        ("GET", "/v1/observability/metrics?group_by=api_key", None, own),
+    ],
+    "v1/budgets": [("GET", "/v1/budgets", None, own)],
     "log/<slug:tenant>/checkpoint": [("GET", "/log/{slug}/checkpoint", None, hidden)],
     "log/<slug:tenant>/consistency": [
         ("GET", "/log/{slug}/consistency?from=1", None, hidden),
