@@ -8,7 +8,7 @@ parameters, which is cheaper. SQLite gets the same statement row by row.
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -175,6 +175,36 @@ def change(name: str, table: str, columns: Columns, key: Columns) -> Write:
     )
 
 
+def change_expected(
+    name: str, table: str, columns: Columns, key: Columns, expected: Columns
+) -> Write:
+    """As `change`, of rows that are as expected, or else nothing at all.
+
+    What is expected of the columns comes last in a row. One row that is otherwise
+    fails the transaction with a division by zero: it is how a statement among others
+    in one round trip can stop those that follow.
+    """
+    as_expected = {f"expected_{column}": kind for column, kind in expected.items()}
+    all_of = columns | key | as_expected
+    assigned = ", ".join(f'"{column}" = new."{column}"' for column in columns)
+    conditions = [
+        *(f'{table}."{column}" = new."{column}"' for column in key),
+        *(f'{table}."{column}" = new."expected_{column}"' for column in expected),
+    ]
+    return Write(
+        name,
+        all_of,
+        lambda source: (
+            f"WITH changed AS (UPDATE {table} SET {assigned}"  # noqa: S608  constants
+            f" FROM {source} AS new({names(all_of)})"
+            f" WHERE {' AND '.join(conditions)} RETURNING 1)"
+            " SELECT 1 / ((SELECT count(*) FROM changed)"
+            f" = (SELECT count(*) FROM {source} AS wanted))::int"
+        ),
+        "",  # only PostgreSQL writes several statements in a round trip
+    )
+
+
 # How Django keeps in SQLite what SQLite has no type for. It would also take text for
 # an integer.
 _ADAPT: dict[Type, Callable[[Any], Any]] = {
@@ -185,10 +215,10 @@ _ADAPT: dict[Type, Callable[[Any], Any]] = {
     DATE: lambda value: value.isoformat(),
     JSON: lambda value: msgspec.json.encode(value).decode(),
 }
+# Django's connection reads dates and times by itself, the latter without their zone.
 _RESTORE: dict[Type, Callable[[Any], Any]] = {
     UUID_: lambda text: UUID(text),
-    TIME: lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC),
-    DATE: lambda text: date.fromisoformat(text),
+    TIME: lambda value: value.replace(tzinfo=UTC),
     JSON: lambda text: msgspec.json.decode(text),
 }
 
