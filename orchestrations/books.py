@@ -7,21 +7,25 @@ tenant's runs does, so a run cannot end while a call is recorded in it, and a bu
 is looked at and spent in one go.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from operator import add as plus
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
+import msgspec
 from django.utils import timezone
 
-from lucid.api.errors import ApiError, Code, not_found
+from lucid.api.errors import ApiError, Code, invalid, not_found
 from orchestrations.bands import COSTS, LATENCIES
 from orchestrations.models import NOBODY, Orchestration, Step
 from orchestrations.money import from_nanocents, plain
 from orchestrations.usage import Tokens
+from receipts import canonical
+from receipts.canonical import MAX_INTEGER
 from receipts.columns import (
     BIGINT,
     BOOLEAN,
@@ -37,7 +41,7 @@ from receipts.columns import (
 from receipts.entry import Entry, make_entry
 from receipts.ledger import Logged, Page
 from receipts.merkle import Frontier, leaf_hash
-from receipts.rows import Find, Row, Write, add, change, insert
+from receipts.rows import Find, Row, Write, add, change, change_expected, insert
 
 Status = Orchestration.Status
 
@@ -144,7 +148,8 @@ RUN_DAY: Columns = {
 }
 MONTH: Columns = {**LOG, "month": DATE}
 
-FIND_RUNS = Find("orchestrations_orchestration", RUN_ID, RUN)
+FOUND: Columns = {name: kind for name, kind in RUN.items() if name != "request"}
+FIND_RUNS = Find("orchestrations_orchestration", RUN_ID, FOUND)
 FIND_SPEND = Find("orchestrations_monthspend", MONTH, MONTH | {"spent": BIGINT})
 SPENT_BY: Columns = {
     "model": TEXT,
@@ -166,6 +171,15 @@ INSERT_STEPS = insert("orchestrations_step", STEP)
 SET_TOTALS = change(
     "set_run_totals", "orchestrations_orchestration", RUN_TOTALS, RUN_ID
 )
+# What any change of a run by another process would show in.
+SIGNS: Columns = {"status": TEXT, "inference_count": BIGINT, "step_count": BIGINT}
+SET_EXPECTED_TOTALS = change_expected(
+    "set_expected_run_totals",
+    "orchestrations_orchestration",
+    RUN_TOTALS,
+    RUN_ID,
+    SIGNS,
+)
 SET_ENDINGS = change(
     "set_run_endings", "orchestrations_orchestration", RUN_ENDING, RUN_ID
 )
@@ -174,6 +188,7 @@ ADD_HOURS = add("orchestrations_usagehour", HOUR, SUMS)
 ADD_RUN_DAYS = add("orchestrations_runday", RUN_DAY, {"runs": BIGINT, "cost": BIGINT})
 ADD_SPEND = add("orchestrations_monthspend", MONTH, {"spent": BIGINT})
 
+MEMORY_LIMIT = 10_000  # runs; some 20 MB
 EMPTY = dict.fromkeys(SUMS, 0)
 
 
@@ -256,6 +271,7 @@ class Run:
     leaves: list[bytes] = field(default_factory=list)
     costs: list[Row] = field(default_factory=list)  # SPENT_BY and a sum
     spent_here: dict[Row, int] = field(default_factory=lambda: defaultdict(int))
+    expected: Row = ()  # SIGNS, of a run that was remembered and not looked at
 
     @property
     def is_running(self) -> bool:
@@ -264,6 +280,10 @@ class Run:
     @property
     def total_cost(self) -> int:
         return int(self.row["cost"] + self.row["step_cost"])
+
+    def total_tokens_with(self, call: Call) -> int:
+        tokens = Tokens(**{name: self.row[name] for name in TOKENS})
+        return tokens.total + call.tokens.total
 
     def is_of(self, scope: Scope) -> bool:
         owner = self.row["tenant_id"], self.row["mode"]
@@ -281,6 +301,10 @@ class Run:
 
 class OrchestrationBooks:
     """Implements `receipts.ledger.Books`; `keep` answers rows, Logged, or ApiError."""
+
+    # Runs as this process last wrote them. Touched by whoever leads the group
+    # commit, one thread at a time.
+    _memory: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __init__(self) -> None:
         self._now = timezone.now()
@@ -312,12 +336,35 @@ class OrchestrationBooks:
     def take(self, found: list[list[Row]]) -> None:
         rows = dict(zip((find for find, _ in self._lookups), found, strict=True))
         for row in rows.get(FIND_RUNS, []):
-            named = dict(zip(RUN, row, strict=True))
+            named = dict(zip(FOUND, row, strict=True))
             self._runs[named["id"]] = Run(named)
         for row in rows.get(FIND_SPEND, []):
             self._spent[row[:-1]] = row[-1]
         for row in rows.get(FIND_COSTS, []):
             self._runs[row[0]].costs.append(row[1:])
+
+    def recall(self, works: Sequence[Work]) -> bool:
+        for work in works:
+            if not isinstance(work, Record) or work.scope.month_limit is not None:
+                return False
+            name = work.orchestration_id
+            if not name or name in self._runs:
+                continue
+            row = self._memory.get(name)
+            if row is None:
+                return False
+            signs = tuple(row[sign] for sign in SIGNS)
+            self._runs[name] = Run(dict(row), expected=signs)
+        return True
+
+    def remember(self) -> None:
+        if len(self._memory) >= MEMORY_LIMIT:
+            self._memory.clear()
+        for name, run in self._runs.items():
+            if run.is_running:
+                self._memory[name] = run.row
+            else:
+                self._memory.pop(name, None)
 
     def keep(self, work: Work, page: Page) -> list[Any]:
         match work:
@@ -348,6 +395,8 @@ class OrchestrationBooks:
         results: list[Any] = []
         for call in work.calls:
             refusal = self._refusal(work.scope, work.orchestration_id, run)
+            if refusal is None and run and run.total_tokens_with(call) > MAX_INTEGER:
+                refusal = _beyond_exactness()
             result: Any
             if refusal is None:
                 result = page.place(call.entry)
@@ -380,7 +429,7 @@ class OrchestrationBooks:
     def _count(self, work: Record, run: Run | None, call: Call, logged: Logged) -> None:
         scope, entry = work.scope, call.entry
         recorded_at = datetime.fromtimestamp(entry.members["issued_at"], UTC)
-        tokens = {name: getattr(call.tokens, name) for name in TOKENS}
+        tokens = call.tokens.counts()
         cost, list_price = call.cost or 0, call.list_price or 0
         self._inferences.append(
             (
@@ -481,7 +530,7 @@ class OrchestrationBooks:
             return not_found("orchestration")
         row = run.row
         if not run.is_running:
-            same = (row["status"], row["ending"]) == (work.status, work.ending)
+            same = row["status"] == work.status and _is_same(row["ending"], work.ending)
             return row if same or work.due else _ended_otherwise(row["status"])
         is_over = row["expires_at"] <= self._now
         if work.due and not is_over:
@@ -522,11 +571,17 @@ class OrchestrationBooks:
         old = [run for run in self._runs.values() if not run.is_new and run.is_changed]
         for run in (*new, *old):
             run.frontier()
+        looked_at = [run for run in old if not run.expected]
+        recalled = [run for run in old if run.expected]
         ended = [run for run in old if run.has_ended]
         months = [(*month, spent) for month, spent in self._months.items() if spent]
         return [
             (INSERT_RUNS, [_columns(run, RUN) for run in new]),
-            (SET_TOTALS, [_columns(run, RUN_TOTALS | RUN_ID) for run in old]),
+            (SET_TOTALS, [_columns(run, RUN_TOTALS | RUN_ID) for run in looked_at]),
+            (
+                SET_EXPECTED_TOTALS,
+                [_columns(r, RUN_TOTALS | RUN_ID) + r.expected for r in recalled],
+            ),
             (SET_ENDINGS, [_columns(run, RUN_ENDING | RUN_ID) for run in ended]),
             (INSERT_INFERENCES, self._inferences),
             (INSERT_STEPS, self._steps),
@@ -548,6 +603,15 @@ def _add_sums(to: dict[Row, dict[str, int]], key: Row, sums: dict[str, int]) -> 
         )
     else:
         to[key] = sums
+
+
+def _is_same(stored: Any, claimed: Any) -> bool:
+    """Compare JSON: to Python 1 is True, and PostgreSQL gives 1e25 back as digits."""
+    written = (
+        canonical.dumps(json.loads(msgspec.json.encode(ending), parse_int=float))
+        for ending in (stored, claimed)
+    )
+    return next(written) == next(written)
 
 
 def _ending_entry(run: Run, page: Page) -> Entry:
@@ -604,6 +668,12 @@ def _ended_otherwise(status: str) -> ApiError:
         f"The orchestration has ended otherwise: {status}.",
         extra={"status": str(status)},
     )
+
+
+def _beyond_exactness() -> ApiError:
+    # The final receipt carries the totals, and no receipt an integer beyond 2^53-1:
+    # such a run could never end.
+    return invalid({"body": ["The sums that this adds to would no longer be exact."]})
 
 
 def _over_budget(whose: str, limit: int) -> ApiError:

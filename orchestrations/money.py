@@ -17,6 +17,8 @@ from lucid.api.parsing import FromJSON
 from lucid.api.strict_json import Literal
 
 if TYPE_CHECKING:
+    from django.db.models.expressions import Combinable
+
     _BigIntegerField = models.BigIntegerField[Any, Any]
 else:  # it takes no type arguments at run time
     _BigIntegerField = models.BigIntegerField
@@ -96,6 +98,11 @@ class CentsField(_BigIntegerField):
     """Cents as Decimal in Python, nanocents in the database."""
 
     description = "US cents"
+
+    if TYPE_CHECKING:
+        _pyi_private_set_type: Decimal | Combinable | None  # type: ignore[assignment]
+        _pyi_private_get_type: Decimal  # type: ignore[assignment]
+        _pyi_lookup_exact_type: Decimal  # type: ignore[assignment]
 
     def from_db_value(
         self, value: int | None, expression: Any, connection: Any

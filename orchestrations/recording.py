@@ -2,7 +2,7 @@
 
 import uuid
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -136,7 +136,7 @@ def _body(
         "cost_cents": None if claims.cost_cents is None else plain(claims.cost_cents),
         "usage": raw,
     }
-    usage: dict[str, Any] = asdict(reading.tokens) if reading.tokens else {}
+    usage: dict[str, Any] = reading.tokens.counts() if reading.tokens else {}
     if reading.contradictions:
         usage["contradictions"] = reading.contradictions
     members = {

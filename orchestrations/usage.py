@@ -26,6 +26,16 @@ class Tokens:
     output_tokens: int = 0
     reasoning_tokens: int = 0
 
+    def counts(self) -> dict[str, int]:
+        return {
+            "input_tokens": self.input_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+            "cache_write_5m_tokens": self.cache_write_5m_tokens,
+            "cache_write_1h_tokens": self.cache_write_1h_tokens,
+            "output_tokens": self.output_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+        }
+
     @property
     def cached(self) -> int:
         return (

@@ -115,6 +115,18 @@ class Books(Protocol):
 
     def writes(self) -> list[tuple[Write, Sequence[Row]]]: ...
 
+    def recall(self, works: Sequence[Any]) -> bool:
+        """Do without a look, from what this process remembers, if that will do.
+
+        Then `writes` has to fail the transaction if anything is not as remembered
+        (`receipts.rows.change_expected`). PostgreSQL only.
+        """
+        ...
+
+    def remember(self) -> None:
+        """Note that what was written is durable."""
+        ...
+
 
 @dataclass(slots=True)
 class Submission:
@@ -188,11 +200,16 @@ def _write_unseen(batch: Sequence[Submission]) -> bool:
     head = _quiet_logs.head_for(batch)
     if head is None:
         return False
+    books = _new_books(batch)
+    if not all(kept.recall(_works(batch, kind)) for kind, kept in books.items()):
+        return False
     with PostgresTransaction() as transaction:
-        plan = _Plan(Found({head.log_id: head}, {}, {}), transaction)
+        plan = _Plan(Found({head.log_id: head}, {}, {}), transaction, books)
         for submission in batch:
             plan.place(submission)
-        if not transaction.commit_to(head, plan.changes()):
+        changes = plan.changes()
+        # Refusals alone make no head, and are looked at twice before they are told.
+        if not changes.heads or not transaction.commit_to(head, changes):
             _quiet_logs.forget(head.log_id)
             return False
     plan.remember()
@@ -200,7 +217,7 @@ def _write_unseen(batch: Sequence[Submission]) -> bool:
 
 
 def _transact(batch: Sequence[Submission], *, replays: bool) -> None:
-    books = {kind: kind() for s in batch if (kind := s.books)}
+    books = _new_books(batch)
     with _new_transaction() as transaction:
         lookup = _lookup(batch, replays)
         finds = {
@@ -223,6 +240,10 @@ def _new_transaction() -> Transaction:
     return (
         PostgresTransaction() if connection.vendor == "postgresql" else OrmTransaction()
     )
+
+
+def _new_books(batch: Sequence[Submission]) -> dict[type[Books], Books]:
+    return {kind: kind() for kind in dict.fromkeys(s.books for s in batch) if kind}
 
 
 def _works(batch: Sequence[Submission], kind: type[Books]) -> list[Any]:
@@ -300,6 +321,8 @@ class _Plan:
         """Note what is durable now as the heads of the logs."""
         for growth in self._growths.values():
             _quiet_logs.wrote(growth.head, growth.grown)
+        for books in self._books.values():
+            books.remember()
 
 
 class _Growth:

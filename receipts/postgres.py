@@ -23,6 +23,7 @@ from receipts.pipeline import Call, Pipeline, Statement
 from receipts.rows import names, one_row, unnest
 from receipts.storage import (
     HEAD_COLUMNS,
+    HEADS,
     LOG_ID,
     RECEIPT_COLUMNS,
     Answer,
@@ -83,6 +84,24 @@ def _append_unseen(name: str, receipts: str) -> Statement:
     return Statement(name, sql, {"leaf_index": BIGINT})
 
 
+SET_HEAD = Statement(
+    "set_head",
+    f"""
+    WITH head AS (
+        UPDATE receipts_log SET size = new.size, root = new.root,
+            frontier = new.frontier, checkpoint = new.checkpoint
+        FROM {one_row(HEAD)} AS new(size, root, frontier, checkpoint, id),
+            {one_row(EXPECTED, len(HEAD))} AS expected(size, keyring_version),
+            tenants_tenant
+        WHERE receipts_log.id = new.id AND receipts_log.size = expected.size
+            AND tenants_tenant.id = receipts_log.tenant_id
+            AND tenants_tenant.keyring_version = expected.keyring_version
+        RETURNING 1
+    )
+    SELECT 1 / count(*) FROM head
+    """,  # noqa: S608  constants
+    {},
+)
 _BEFORE_RECEIPTS = len(HEAD) + len(EXPECTED)
 APPEND_MANY = _append_unseen("append_many", unnest(RECEIPT_COLUMNS, _BEFORE_RECEIPTS))
 APPEND_ONE = _append_unseen("append_one", one_row(RECEIPT_COLUMNS, _BEFORE_RECEIPTS))
@@ -242,6 +261,8 @@ class PostgresTransaction:
             *single(HEAD, new),
             *single(EXPECTED, (head.size, head.keyring_version)),
         ]
+        if changes.more:
+            return self._commit_with_more(parameters, changes)
         if len(changes.receipts) == 1:
             parameters += single(RECEIPT_COLUMNS, changes.receipts[0])
             statement = APPEND_ONE
@@ -259,6 +280,24 @@ class PostgresTransaction:
             # replay to the next look.
             raise RunIdTaken from error
         return bool(written)
+
+    def _commit_with_more(self, head: list[bytes | None], changes: Changes) -> bool:
+        writes = [(write, rows) for write, rows in changes.writes() if write != HEADS]
+        calls: list[Call] = [(BEGIN, []), (SET_HEAD, head)]
+        calls += [write.call(rows) for write, rows in writes]
+        self._begun = True
+        try:
+            self._open.run([*calls, (COMMIT, [])])
+        except psycopg.errors.UniqueViolation as error:
+            raise RunIdTaken from error
+        except psycopg.errors.DivisionByZero:
+            self._open.run([(ROLLBACK, [])])
+            return False
+        except psycopg.OperationalError as error:
+            if not self._open.broken:
+                raise
+            raise RunIdTaken from error  # see above
+        return True
 
     def commit(self, changes: Changes) -> None:
         calls = [write.call(rows) for write, rows in changes.writes()]

@@ -25,8 +25,6 @@ class Submitted(Protocol):
     def entries(self) -> Sequence[object]: ...
     @property
     def claim(self) -> object: ...
-    @property
-    def books(self) -> object: ...
 
 
 @dataclass(slots=True)
@@ -42,8 +40,8 @@ class QuietLogs:
     def head_for(self, batch: Sequence[Submitted]) -> Head | None:
         """Return the head that the batch extends, if it may be written unseen.
 
-        It may not when it is for several logs, answers an Idempotency-Key, keeps
-        books, was signed with other keys, or fills a tile, which takes earlier hashes.
+        It may not when it is for several logs, answers an Idempotency-Key, was
+        signed with other keys, or fills a tile, which takes earlier hashes.
         """
         known = self._known.get(batch[0].keyring.log_id)
         if known is None or known.streak < QUIET_AFTER:
@@ -51,7 +49,7 @@ class QuietLogs:
         head = known.head
         for submission in batch:
             keyring = submission.keyring
-            if keyring.log_id != head.log_id or submission.claim or submission.books:
+            if keyring.log_id != head.log_id or submission.claim:
                 return None
             if keyring.version != head.keyring_version:
                 return None
