@@ -4,20 +4,21 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.installation import TENANTS, Installation
-from bench.load import Load, Target
+from bench.load import CALL, Load, Target
 from bench.servers import python
+from bench.year import CALLS, FIRST_DAY, LAST_DAY
 from receipts.key_set import from_jwks
 from receipts.note import VerifierKey
 from receipts.verifier import Verdict, verify
 
 BATCH = 500
 MANY_REQUESTS = 100_000
-LATENCY_SECONDS = 120  # a slow machine measures as many as it answers in this time
+LATENCY_SECONDS = 200  # a slow machine measures as many as it answers in this time
 VERIFIED = 20  # receipts
 REPETITIONS = 10
 
@@ -25,6 +26,9 @@ FILLED = 1  # the tenant whose log is verified
 
 SINGLY = "/v1/receipts"
 BATCHES = "/v1/receipts/batch"
+RUNS = "/v1/orchestrations"
+LONG_RUN = 10_000  # inferences
+A_YEAR = 365  # days
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,62 @@ def batch(lucid: Installation, effort: Effort) -> Iterator[Row]:
         yield _at_least(what, rates, 5000)
 
 
+def inferences(lucid: Installation, effort: Effort) -> Iterator[Row]:
+    receipts = lucid.target(SINGLY, 0)
+    singly = _calls(lucid, "inferences")
+    for target in (receipts, singly):
+        lucid.post(target, 64, 2)
+    for clients in (1, 16, 64):
+        rates = _interleaved(lucid, effort, clients, receipts, singly)
+        what = f"inferences, {_clients(clients)}"
+        yield _ratio(what, "POST /v1/receipts", 0.8, *rates)
+    batches = _calls(lucid, "inferences/batch", BATCH)
+    for clients in (1, 2):
+        (many,) = _interleaved(lucid, effort, clients, batches)
+        what = f"inferences in batches of {BATCH}, {_clients(clients)}"
+        yield _at_least(what, many, 3000)
+
+
+def _calls(lucid: Installation, path: str, batch: int = 0) -> Target:
+    """Return where inferences of a new run are posted."""
+    run = lucid.start_run()
+    target = lucid.target(f"{RUNS}/{run}/{path}", 0, batch=batch)
+    return replace(target, body=CALL, member="inferences")
+
+
+def reading(lucid: Installation, effort: Effort) -> Iterator[Row]:
+    run = lucid.start_run()
+    body = {"inferences": [_counted(number) for number in range(BATCH)]}
+    for _ in range(LONG_RUN // BATCH):
+        lucid.call(f"{RUNS}/{run}/inferences/batch", 0, body)
+    yield _slowest(lucid, f"a run with {LONG_RUN:,} inferences", f"{RUNS}/{run}", 50)
+    first = f"{RUNS}/{run}/inferences"
+    yield _slowest(lucid, "the first page of its inferences", first, 50)
+    path = first
+    for _ in range(LONG_RUN // 50 - 1):
+        cursor = lucid.call(path)["next_cursor"]
+        path = f"{first}?cursor={cursor}"
+    yield _slowest(lucid, "the last page of its inferences", path, 50)
+    python("-m", "bench.year", "bench-2", env=lucid.env)
+    costs = f"/v1/costs?from={FIRST_DAY}&to={LAST_DAY}"
+    what = f"costs of {A_YEAR} days, {CALLS:,} inferences"
+    yield _slowest(lucid, what, costs, 50, tenant=2)
+    yield _slowest(lucid, f"{what}, by model", f"{costs}&group_by=model", 50, tenant=2)
+
+
+def _counted(number: int) -> dict[str, Any]:
+    return {n: v for n, v in CALL.items() if n != "inference_id"} | {"sequence": number}
+
+
+def _slowest(
+    lucid: Installation, what: str, path: str, goal: int, tenant: int = 0
+) -> Row:
+    """Return the median time of a read; the connection is kept alive."""
+    lucid.call(path, tenant)
+    times = [_seconds(lucid.call, path, tenant) for _ in range(3 * REPETITIONS)]
+    return _at_most(what, statistics.median(times) * 1e6, goal)
+
+
 def verification(lucid: Installation, effort: Effort) -> Iterator[Row]:
     lucid.post(lucid.target(BATCHES, FILLED, batch=BATCH), 2, effort.seconds)
     yield from _verifier(lucid)
@@ -117,6 +177,8 @@ CASES: dict[str, Case] = {
     "latency": latency,
     "tenants": tenants,
     "batch": batch,
+    "inferences": inferences,
+    "reading": reading,
     "verify": verification,
     "memory": memory,
 }

@@ -64,6 +64,11 @@ class Installation:
         )
         return answer.raise_for_status().json()
 
+    def start_run(self) -> str:
+        """Start an orchestration of the first tenant that lasts; return its id."""
+        claims = {"agent_id": "agent:bench", "timeout_seconds": 86_400}
+        return str(self.call("/v1/orchestrations", 0, claims)["orchestration_id"])
+
     def open_logs(self) -> None:
         """Let every tenant have its log, and both workers know most of its keys."""
 

@@ -3,8 +3,9 @@
 import json
 import secrets
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 SCRIPT = Path(__file__).with_name("post.lua")
 TIMEOUT_SECONDS = 30  # a slower answer fails the bench
@@ -22,6 +23,22 @@ RECEIPT = {
     "timestamp": 1754300000,
     "run_id": "RUN_ID",
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+}
+# An LLM call as an agent reports it: priced by the catalogue.
+CALL = {
+    "model": "claude-sonnet-4-5",
+    "provider": "anthropic",
+    "usage": {
+        "input_tokens": 412,
+        "cache_read_input_tokens": 2048,
+        "cache_creation_input_tokens": 0,
+        "output_tokens": 128,
+    },
+    "latency_ms": 1240,
+    "input_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "output_hash": "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865",
+    "request_id": "req_011CVNWPoJt1rEBfDyzHCDmc",
+    "inference_id": "RUN_ID",
 }
 
 
@@ -56,6 +73,8 @@ class Target:
     url: str
     keys: Path
     batch: int = 0  # receipts in a request; 0 posts them singly
+    body: dict[str, Any] = field(default_factory=lambda: RECEIPT)
+    member: str = "receipts"  # of a batch
 
 
 def run(target: Target, clients: int, seconds: int) -> Load:
@@ -64,8 +83,9 @@ def run(target: Target, clients: int, seconds: int) -> Load:
     command = [
         *("wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(SCRIPT)),
         *("--timeout", f"{TIMEOUT_SECONDS}s", f"http://{origin}", "--"),
-        *(slash + path, str(target.keys), json.dumps(RECEIPT, separators=(",", ":"))),
-        *(f"run-{secrets.token_hex(6)}-", str(target.batch)),
+        *(slash + path, str(target.keys)),
+        json.dumps(target.body, separators=(",", ":")),
+        *(f"run-{secrets.token_hex(6)}-", str(target.batch), target.member),
     ]
     done = subprocess.run(
         command,

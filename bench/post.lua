@@ -1,11 +1,12 @@
 -- Posts receipts, each with a run_id of its own; the API keys take turns.
 -- Arguments: path, file with one API key a line, receipt as JSON with "RUN_ID" in
--- it, text that begins every run_id, receipts in one request (0: one, no batch).
+-- it, text that begins every run_id, receipts in one request (0: one, no batch), and
+-- the member that holds those of a batch.
 
 local HEAD = "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
   .. "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
-local heads, before, after, batch = {}, nil, nil, nil
+local heads, before, after, batch, member = {}, nil, nil, nil, nil
 local receipts, requests = 0, 0
 
 local function receipt()
@@ -21,7 +22,7 @@ local function body()
   for i = 1, batch do
     members[i] = receipt()
   end
-  return '{"receipts":[' .. table.concat(members, ",") .. "]}"
+  return ('{"%s":['):format(member) .. table.concat(members, ",") .. "]}"
 end
 
 function init(args)
@@ -29,7 +30,7 @@ function init(args)
   local first, last = template:find("RUN_ID", 1, true)
   before = template:sub(1, first - 1) .. args[4]
   after = template:sub(last + 1)
-  batch = tonumber(args[5])
+  batch, member = tonumber(args[5]), args[6]
   for key in io.lines(args[2]) do
     heads[#heads + 1] = HEAD:format(args[1], key, #body())
   end

@@ -10,7 +10,7 @@ def make(count: int) -> list[str]:
 
     tenants = [Tenant(slug=f"bench-{n}", name=f"Bench {n}") for n in range(count)]
     Tenant.objects.bulk_create(tenants)
-    scopes = ["receipts:read", "receipts:write"]
+    scopes = ["*"]
     return [ApiKey.objects.issue(tenant, "bench", scopes)[1] for tenant in tenants]
 
 

@@ -3,9 +3,13 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from orchestrations import catalogue
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid.settings")
 
 application = get_wsgi_application()
 
-# What the routes import takes a second: before the first request, not within it.
+# What the routes import takes a second, and so does the price catalogue: before the
+# first request, not within it.
 get_resolver().url_patterns  # noqa: B018
+catalogue.warm()
