@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from orchestrations import api, cost_api
+from orchestrations import agent_api, api, cost_api
 
 _RUN = "v1/orchestrations/<str:name>"
 
@@ -23,4 +23,12 @@ v1: list[URLPattern] = [
     path("v1/costs", cost_api.CostSummary.as_view(), name="cost-summary"),
     path("v1/observability/metrics", cost_api.Metrics.as_view(), name="metrics"),
     path("v1/budgets", cost_api.BudgetList.as_view(), name="budget-list"),
+    path("v1/agent-receipts", agent_api.AgentReceiptList.as_view()),
+    path(
+        "v1/agent-receipts/verify/<str:name>",
+        agent_api.AgentReceiptVerification.as_view(),
+    ),
+    # An agent's id may have a slash in it.
+    path("v1/agent-receipts/agent/<path:agent_id>", agent_api.AgentReceipts.as_view()),
+    path("v1/agent-receipts/<str:name>", agent_api.AgentReceiptDetail.as_view()),
 ]

@@ -1,11 +1,14 @@
 """The OpenAPI document tells the truth: every route is in it, every example is of the
 shape that is really answered."""
 
+from typing import Any
+
 from django.test import Client
 from django.urls import get_resolver
 
 from lucid.api.errors import Code
 from lucid.api.openapi import document, shape_of
+from orchestrations import agent_examples
 from orchestrations import examples as run_examples
 from receipts import examples
 from tests.caller import RUN
@@ -93,14 +96,15 @@ def test_examples_have_the_shape_of_real_answers(alice):
 
 
 def test_examples_of_orchestrations_have_the_shape_of_real_answers(alice):
-    said = {"input": {"claim": 1}, "parameters": {"temperature": 0}}
+    said: dict[str, Any] = {"input": {"claim": 1}, "parameters": {"temperature": 0}}
     said |= {"metadata": {"team": "claims"}, "agents": ["one"], "workflow_id": "w"}
     run = start(alice, name="n", model="m", budget_cents=5, **said)
     usage = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 9}
-    told = {"request_id": "r", "step_name": "s", "input_hash": "0" * 64}
+    told: dict[str, Any] = {"request_id": "r", "step_name": "s", "input_hash": "0" * 64}
     told |= {"output_hash": "0" * 64, "sequence": 4, "usage": usage}
     record(alice, run, **told, prompt_tokens=3, completion_tokens=5)
-    step = {"action": "tool_call", "name": "n", "result": "r", "duration_ms": 1}
+    step: dict[str, Any] = {"action": "tool_call", "name": "n", "result": "r"}
+    step |= {"duration_ms": 1}
     step |= {"cost_cents": 1.5, "input_hash": "0" * 64, "output_hash": "0" * 64}
     real = {
         "STEP": post(alice, run, "steps", step).json(),
@@ -118,6 +122,22 @@ def test_examples_of_orchestrations_have_the_shape_of_real_answers(alice):
     for name, answer in real.items():
         example = _without_number_kinds(shape_of(getattr(run_examples, name)))
         assert example == _without_number_kinds(shape_of(answer)), name
+
+
+def test_examples_of_agent_receipts_have_the_shape_of_real_answers(alice):
+    path, run = "/v1/agent-receipts", start(alice)
+    said: dict[str, Any] = {"agent_id": run, "metadata": agent_examples.METADATA}
+    said |= {"receipt_type": "action", "action": "llm_call_receipt", "purpose": "p"}
+    said |= {"inputs_hash": "0" * 64, "outputs_hash": "0" * 64}
+    alice.post(path, said)
+    receipt = alice.post(path, said).json()
+    real = {
+        "ONE_AGENT_RECEIPT": receipt,
+        "AGENT_RECEIPTS": alice.get(f"{path}/agent/{run}?limit=1").json(),
+        "AGENT_VERIFICATION": alice.get(f"{path}/verify/{receipt['id']}").json(),
+    }
+    for name, answer in real.items():
+        assert shape_of(getattr(agent_examples, name)) == shape_of(answer), name
 
 
 def _without_number_kinds(shape):

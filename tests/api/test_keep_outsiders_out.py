@@ -30,6 +30,7 @@ class Known:
     secrets: tuple[str, ...]
     run: str = "maip-orch:01KATVZ3Z0N4YB6T7V9H2QWE5R"
     call: str = "nothing"
+    receipt_of_call: str = "01a20420-4999-7657-a334-894683d401f8"
 
 
 Outcome = Callable[[Any, Known], bool]
@@ -59,6 +60,12 @@ def public(answer: Any, known: Known) -> bool:
 
 # Route: how it is called with Alice's names (method, path, body), and what comes.
 RUNS = "/v1/orchestrations/{run}"
+ACTION = {"receipt_type": "action", "action": "tool_invocation"}
+LLM_CALL = {
+    "receipt_type": "action",
+    "action": "llm_call_receipt",
+    "metadata": {"model": "gpt-4o"},
+}
 Call = tuple[str, str, Any, Outcome]
 TABLE: dict[str, list[Call]] = {
     "v1/openapi.json": [("GET", "/v1/openapi.json", None, public)],
@@ -136,6 +143,21 @@ TABLE: dict[str, list[Call]] = {
         ("GET", "/v1/observability/metrics?group_by=api_key", None, own),
     ],
     "v1/budgets": [("GET", "/v1/budgets", None, own)],
+    "v1/agent-receipts": [
+        ("POST", "/v1/agent-receipts", ACTION | {"agent_id": AGENT}, made),
+        ("POST", "/v1/agent-receipts", ACTION | {"agent_id": "{run}"}, hidden),
+        ("POST", "/v1/agent-receipts", LLM_CALL | {"agent_id": "{run}"}, hidden),
+    ],
+    "v1/agent-receipts/<str:name>": [
+        ("GET", "/v1/agent-receipts/{receipt_of_call}", None, hidden)
+    ],
+    "v1/agent-receipts/verify/<str:name>": [
+        ("GET", "/v1/agent-receipts/verify/{receipt_of_call}", None, hidden)
+    ],
+    "v1/agent-receipts/agent/<path:agent_id>": [
+        ("GET", "/v1/agent-receipts/agent/agent-of-alice", None, own),
+        ("GET", "/v1/agent-receipts/agent/{run}", None, own),
+    ],
     "log/<slug:tenant>/checkpoint": [("GET", "/log/{slug}/checkpoint", None, hidden)],
     "log/<slug:tenant>/consistency": [
         ("GET", "/log/{slug}/consistency?from=1", None, hidden),
@@ -157,9 +179,9 @@ TABLE: dict[str, list[Call]] = {
     ],
 }
 CALLS = [
-    pytest.param(method, path, body, outcome, id=f"{method} {path}")
+    pytest.param(method, path, body, outcome, id=f"{method} {path} {place}")
     for calls in TABLE.values()
-    for method, path, body, outcome in calls
+    for place, (method, path, body, outcome) in enumerate(calls)
 ]
 PRIVATE = [call for call in CALLS if call.values[3] is not public]
 
@@ -191,7 +213,7 @@ def known(alice, acme) -> Known:
     """What Alice has in both modes: two receipts each, and the keys of the logs."""
     receipt, _ = grow(alice, 2)
     run = start(alice, agent_id="agent-of-alice")
-    record(alice, run, inference_id="call-of-alice")
+    call = record(alice, run, inference_id="call-of-alice")
     grow(new_caller(acme, mode="test"), 2)
     secrets = (
         acme.slug,
@@ -210,6 +232,7 @@ def known(alice, acme) -> Known:
         secrets,
         run,
         "call-of-alice",
+        call["receipt_id"],
     )
 
 
