@@ -312,7 +312,6 @@ class OrchestrationBooks:
         self._spent: dict[Row, int] = {}
         self._inferences: list[Row] = []
         self._steps: list[Row] = []
-        self._days: dict[Row, dict[str, int]] = {}
         self._hours: dict[Row, dict[str, int]] = {}
         self._run_days: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
         self._months: dict[Row, int] = defaultdict(int)
@@ -513,9 +512,8 @@ class OrchestrationBooks:
         sums: dict[str, int],
     ) -> None:
         band = -1 if latency_ms is None else LATENCIES.band(latency_ms)
-        day = (scope.tenant_id, scope.mode, at.date(), *by)
-        _add_sums(self._days, day, sums)
-        _add_sums(self._hours, (*day, at.hour, band), sums)
+        hour = (scope.tenant_id, scope.mode, at.date(), *by, at.hour, band)
+        _add_sums(self._hours, hour, sums)
         month = (scope.tenant_id, scope.mode, at.date().replace(day=1))
         self._months[month] += sums["cost"] + sums["step_cost"]
 
@@ -574,6 +572,9 @@ class OrchestrationBooks:
         looked_at = [run for run in old if not run.expected]
         recalled = [run for run in old if run.expected]
         ended = [run for run in old if run.has_ended]
+        days: dict[Row, dict[str, int]] = {}
+        for hour, sums in self._hours.items():
+            _add_sums(days, hour[: len(DAY)], sums)
         months = [(*month, spent) for month, spent in self._months.items() if spent]
         return [
             (INSERT_RUNS, [_columns(run, RUN) for run in new]),
@@ -585,7 +586,7 @@ class OrchestrationBooks:
             (SET_ENDINGS, [_columns(run, RUN_ENDING | RUN_ID) for run in ended]),
             (INSERT_INFERENCES, self._inferences),
             (INSERT_STEPS, self._steps),
-            (ADD_DAYS, [(*k, *sums.values(), 0, 0) for k, sums in self._days.items()]),
+            (ADD_DAYS, [(*k, *sums.values(), 0, 0) for k, sums in days.items()]),
             (ADD_HOURS, [(*k, *sums.values()) for k, sums in self._hours.items()]),
             (ADD_RUN_DAYS, [(*key, *sums) for key, sums in self._run_days.items()]),
             (ADD_SPEND, months),

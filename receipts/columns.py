@@ -5,7 +5,7 @@ number of rows, so it is planned once.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -35,9 +35,12 @@ class Type:
     oid: int
     write: Callable[[Any], bytes]
     read: Callable[[bytes], Any]
+    packed: str = ""  # in the language of `struct`, of a type that is one integer
 
-    def array(self, values: Iterable[Any]) -> bytes:
+    def array(self, values: Collection[Any]) -> bytes:
         """Return a one-dimensional array of values; None is NULL."""
+        if self.packed and None not in values:
+            return self._array_of_integers(values)
         count, nulls, parts = 0, 0, [b""]
         for value in values:
             count += 1
@@ -49,6 +52,13 @@ class Type:
                 parts += LENGTH(len(element)), element
         parts[0] = HEADER.pack(1, nulls, self.oid, count, 1)
         return b"".join(parts)
+
+    def _array_of_integers(self, values: Collection[int]) -> bytes:
+        """A third of the time: rollups and their records are integers mostly."""
+        size = struct.calcsize(f"!{self.packed}")
+        flat = [part for value in values for part in (size, value)]
+        form = f"!iiIii{f'i{self.packed}' * len(values)}"
+        return struct.pack(form, 1, 0, self.oid, len(values), 1, *flat)
 
 
 def _read_int(data: bytes) -> int:
@@ -82,8 +92,8 @@ def _read_json(data: bytes) -> Any:
 
 TEXT = Type("text", 25, str.encode, bytes.decode)
 BYTEA = Type("bytea", 17, bytes, bytes)
-BIGINT = Type("bigint", 20, INT8.pack, _read_int)
-SMALLINT = Type("smallint", 21, INT2.pack, _read_int)
+BIGINT = Type("bigint", 20, INT8.pack, _read_int, "q")
+SMALLINT = Type("smallint", 21, INT2.pack, _read_int, "h")
 UUID_ = Type("uuid", 2950, lambda value: value.bytes, lambda data: UUID(bytes=data))
 TIME = Type("timestamptz", 1184, _write_time, _read_time)
 DATE = Type("date", 1082, _write_date, _read_date)
