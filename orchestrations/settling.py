@@ -62,7 +62,7 @@ def is_due(run: Orchestration, now: datetime) -> bool:
 def end(run: Orchestration, status: str, ending: dict[str, Any], *, due: bool) -> None:
     """End a run on our own account, if nobody has. Raises LedgerUnavailable."""
     scope = Scope(run.tenant_id, run.mode)
-    work = End(scope, run.pk, status, ending, due)
+    work = End(scope, run.pk, str(status), ending, due)  # no JSON has an enum
     for _ in range(ATTEMPTS):
         keyring = keyring_for(run.tenant_id, run.mode)
         try:
