@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import Q, Sum
 
 from orchestrations.money import CentsField
 from tenants.models import Mode, Tenant
@@ -132,6 +132,13 @@ class Orchestration(Tokens):
     def total_cost(self) -> Decimal:
         return Decimal(self.cost + self.step_cost)
 
+    def adjustment(self) -> Decimal:
+        """Return what its calls cost more, or less, since they were priced anew."""
+        sums = Adjustment.objects.filter(
+            tenant_id=self.tenant_id, orchestration_id=self.pk
+        ).aggregate(after=Sum("after"), before=Sum("before"))
+        return (sums["after"] or Decimal(0)) - (sums["before"] or Decimal(0))
+
 
 class Inference(Tokens):
     """One LLM call; the receipt of the same id holds what was claimed of it."""
@@ -211,6 +218,7 @@ class Adjustment(models.Model):
     tenant = tenant_of_row()
     mode = models.CharField(max_length=4, choices=Mode.choices)
     inference_id = models.UUIDField()  # receipt_id of the inference
+    orchestration_id = models.CharField(max_length=36, default="")
     recorded_at = models.DateTimeField()
     before = CentsField(null=True)
     after = CentsField()
@@ -218,9 +226,14 @@ class Adjustment(models.Model):
     class Meta:
         indexes = [
             models.Index(
+                fields=["tenant", "orchestration_id"],
+                condition=~Q(orchestration_id=""),
+                name="adjustments_by_orchestration",
+            ),
+            models.Index(
                 fields=["tenant", "inference_id", "recorded_at"],
                 name="adjustments_by_inference",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -22,6 +22,6 @@ def leave_room(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orchestrations", "0002_index_rollups_by_day")]
+    dependencies = [("orchestrations", "0001_initial")]
 
     operations = [migrations.RunPython(leave_room, migrations.RunPython.noop)]
