@@ -417,6 +417,16 @@ class Budget(models.Model):
     def __str__(self) -> str:
         return f"{self.tenant} ({self.mode})"
 
+    @transaction.atomic
+    def save(self, *args: Any, **options: Any) -> None:
+        super().save(*args, **options)
+        self.tenant.forget_keys()  # as with prices
+
+    @transaction.atomic
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        self.tenant.forget_keys()
+        return super().delete(*args, **options)
+
 
 def _rate(name: str) -> "models.DecimalField[Decimal | None, Decimal | None]":
     return models.DecimalField(
