@@ -22,6 +22,10 @@ $(PYTHON):
 	@$(PIP) -r requirements-demo.lock
 	@touch $@
 
+.venv/installed-connectors: requirements-connectors.lock | $(PYTHON)
+	@$(PIP) -r requirements-connectors.lock
+	@touch $@
+
 run: .venv/installed ## Start Lucid on this machine (HOST, PORT and DATABASE_URL are honoured)
 	@exec $(PYTHON) manage.py quickstart
 
