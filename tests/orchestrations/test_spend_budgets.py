@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from orchestrations import budgets
 from orchestrations.models import Budget, MonthSpend, UsageDay, UsageHour
-from orchestrations.money import from_nanocents
+from orchestrations.money import to_nanocents
 from receipts.fsck import check_log
 from tenants.models import Mode, Tenant
 from tests.caller import Caller
@@ -292,7 +292,7 @@ class TestTheBudgetOfAMonth:
         set_budget(acme, 7)
         now = version(acme)
         limit = budgets.month_limit(acme.pk, Mode.LIVE, now)
-        assert from_nanocents(limit) == 7
+        assert limit == to_nanocents(Decimal(7))
         with django_assert_num_queries(0):
             assert budgets.month_limit(acme.pk, Mode.LIVE, now) == limit
             assert budgets.month_limit(acme.pk, Mode.LIVE, now) == limit

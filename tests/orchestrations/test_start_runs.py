@@ -445,7 +445,8 @@ class TestTheList:
         assert set(seen) == before
 
     def test_runs_started_at_once_are_all_there(self, alice):
-        runs, wrong = set(), []
+        runs: set[str] = set()
+        wrong = []
 
         def begin():
             try:
