@@ -255,6 +255,7 @@ class OrchestrationList(OrchestrationsView):
         def render(results: list[dict[str, Any]]) -> tuple[int, Any]:
             run = started(results[0])
             fresh: dict[str, Any] = {"steps": [], "output": None, "sequence": None}
+            fresh["adjusted_cost_cents"] = 0
             request = {
                 n: run.request.get(n) for n in ("input", "parameters", "metadata")
             }

@@ -138,6 +138,16 @@ SUMS: Columns = {
     "step_cost": BIGINT,
 }
 CORRECTIONS: Columns = {"adjustment": BIGINT, "priced_later": BIGINT}
+ADJUSTMENT: Columns = {
+    "receipt_id": UUID_,
+    "tenant_id": UUID_,
+    "mode": TEXT,
+    "inference_id": UUID_,
+    "orchestration_id": TEXT,
+    "recorded_at": TIME,
+    "before": BIGINT,
+    "after": BIGINT,
+}
 RUN_DAY: Columns = {
     **LOG,
     "day": DATE,
@@ -150,6 +160,11 @@ MONTH: Columns = {**LOG, "month": DATE}
 
 FOUND: Columns = {name: kind for name, kind in RUN.items() if name != "request"}
 FIND_RUNS = Find("orchestrations_orchestration", RUN_ID, FOUND)
+FIND_ADJUSTMENTS = Find(
+    "orchestrations_adjustment",
+    {"tenant_id": UUID_, "inference_id": UUID_},
+    {"inference_id": UUID_, "receipt_id": UUID_, "after": BIGINT},
+)
 FIND_SPEND = Find("orchestrations_monthspend", MONTH, MONTH | {"spent": BIGINT})
 SPENT_BY: Columns = {
     "model": TEXT,
@@ -167,6 +182,7 @@ FIND_COSTS = Find(
 
 INSERT_RUNS = insert("orchestrations_orchestration", RUN)
 INSERT_INFERENCES = insert("orchestrations_inference", INFERENCE)
+INSERT_ADJUSTMENTS = insert("orchestrations_adjustment", ADJUSTMENT)
 INSERT_STEPS = insert("orchestrations_step", STEP)
 SET_TOTALS = change(
     "set_run_totals", "orchestrations_orchestration", RUN_TOTALS, RUN_ID
@@ -257,7 +273,30 @@ class End:
     due: bool = False
 
 
-Work = Start | Record | Perform | End
+@dataclass(frozen=True, slots=True)
+class NewPrice:
+    """An inference priced anew; `before` is what it has counted so far, if anything."""
+
+    entry: Entry
+    inference_id: UUID  # its receipt_id
+    orchestration_id: str
+    recorded_at: datetime
+    spent_by: Row  # SPENT_BY
+    was_unpriced: bool  # when it was recorded
+    before: int | None
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reprice:
+    """Answered with whether each was adjusted: not, if another price came first."""
+
+    scope: Scope
+    prices: list[NewPrice]
+    orchestration_id: str = ""
+
+
+Work = Start | Record | Perform | End | Reprice
 
 
 @dataclass(slots=True)
@@ -313,14 +352,22 @@ class OrchestrationBooks:
         self._inferences: list[Row] = []
         self._steps: list[Row] = []
         self._hours: dict[Row, dict[str, int]] = {}
+        self._adjusted: dict[UUID, tuple[UUID, int]] = {}
+        self._adjustments: list[Row] = []
+        self._corrections: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
         self._run_days: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
         self._months: dict[Row, int] = defaultdict(int)
         self._lookups: list[tuple[Find, list[Row]]] = []
 
     def lookups(self, works: Sequence[Work]) -> list[tuple[Find, Sequence[Row]]]:
         runs, months, costs = set(), set(), set()
+        priced: set[Row] = set()
         for work in works:
             if isinstance(work, Start):
+                continue
+            if isinstance(work, Reprice):
+                owner = work.scope.tenant_id
+                priced.update((owner, price.inference_id) for price in work.prices)
                 continue
             if work.orchestration_id:
                 runs.add((work.orchestration_id,))
@@ -328,7 +375,12 @@ class OrchestrationBooks:
                 costs.add((work.scope.tenant_id, work.orchestration_id))
             elif work.scope.month_limit is not None:
                 months.add(self._month(work.scope))
-        wanted = ((FIND_RUNS, runs), (FIND_SPEND, months), (FIND_COSTS, costs))
+        wanted: tuple[tuple[Find, set[Any]], ...] = (
+            (FIND_RUNS, runs),
+            (FIND_SPEND, months),
+            (FIND_COSTS, costs),
+            (FIND_ADJUSTMENTS, priced),
+        )
         self._lookups = [(find, list(keys)) for find, keys in wanted if keys]
         return list(self._lookups)
 
@@ -339,6 +391,9 @@ class OrchestrationBooks:
             self._runs[named["id"]] = Run(named)
         for row in rows.get(FIND_SPEND, []):
             self._spent[row[:-1]] = row[-1]
+        for inference_id, *latest in sorted(rows.get(FIND_ADJUSTMENTS, [])):
+            # Receipt ids are in the order of time, so the last one stays.
+            self._adjusted[inference_id] = latest[0], latest[1]
         for row in rows.get(FIND_COSTS, []):
             self._runs[row[0]].costs.append(row[1:])
 
@@ -375,6 +430,8 @@ class OrchestrationBooks:
                 return [self._perform(work)]
             case End():
                 return [self._end(work, page)]
+            case Reprice():
+                return [self._reprice(work.scope, item, page) for item in work.prices]
 
     def _start(self, work: Start) -> dict[str, Any]:
         totals = dict.fromkeys(RUN_TOTALS, 0) | {"frontier": b""}
@@ -562,6 +619,35 @@ class OrchestrationBooks:
             counted[0] += 1
             counted[1] += cost
 
+    # Pricing anew
+
+    def _reprice(self, scope: Scope, price: NewPrice, page: Page) -> bool:
+        adjusted = self._adjusted.get(price.inference_id)
+        if adjusted and adjusted[1] != price.before:
+            return False  # somebody priced it since it was read
+        entry = price.entry
+        page.place(entry)
+        self._adjusted[price.inference_id] = entry.receipt_id, price.after
+        self._adjustments.append(
+            (
+                entry.receipt_id,
+                scope.tenant_id,
+                scope.mode,
+                price.inference_id,
+                price.orchestration_id,
+                datetime.fromtimestamp(entry.members["issued_at"], UTC),
+                price.before,
+                price.after,
+            )
+        )
+        day = price.recorded_at.date()
+        corrections = self._corrections[
+            (scope.tenant_id, scope.mode, day, *price.spent_by)
+        ]
+        corrections[0] += price.after - (price.before or 0)
+        corrections[1] += price.was_unpriced and adjusted is None
+        return True
+
     # Writing
 
     def writes(self) -> list[tuple[Write, Sequence[Row]]]:
@@ -575,6 +661,12 @@ class OrchestrationBooks:
         days: dict[Row, dict[str, int]] = {}
         for hour, sums in self._hours.items():
             _add_sums(days, hour[: len(DAY)], sums)
+        for day in self._corrections:
+            days.setdefault(day, EMPTY)
+        day_rows = [
+            (*day, *sums.values(), *self._corrections.get(day, (0, 0)))
+            for day, sums in days.items()
+        ]
         months = [(*month, spent) for month, spent in self._months.items() if spent]
         return [
             (INSERT_RUNS, [_columns(run, RUN) for run in new]),
@@ -586,7 +678,8 @@ class OrchestrationBooks:
             (SET_ENDINGS, [_columns(run, RUN_ENDING | RUN_ID) for run in ended]),
             (INSERT_INFERENCES, self._inferences),
             (INSERT_STEPS, self._steps),
-            (ADD_DAYS, [(*k, *sums.values(), 0, 0) for k, sums in days.items()]),
+            (INSERT_ADJUSTMENTS, self._adjustments),
+            (ADD_DAYS, day_rows),
             (ADD_HOURS, [(*k, *sums.values()) for k, sums in self._hours.items()]),
             (ADD_RUN_DAYS, [(*key, *sums) for key, sums in self._run_days.items()]),
             (ADD_SPEND, months),

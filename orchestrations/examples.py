@@ -66,6 +66,7 @@ ONE_STEP: dict[str, Any] = {
 ORCHESTRATION = {
     "success": True,
     **SUMMARY,
+    "adjusted_cost_cents": 6.4399,
     "agents": ["maip-agent:claims-desk"],
     "input": {"claim": 4711},
     "parameters": {"temperature": 0},

@@ -74,6 +74,7 @@ def whole(run: Orchestration) -> dict[str, Any]:
     """Return a run with its steps, and what its client's counter says is missing."""
     steps = Step.objects.filter(tenant_id=run.tenant_id, orchestration_id=run.pk)
     return summary(run) | {
+        "adjusted_cost_cents": shown(run.total_cost + run.adjustment()),
         "agents": run.request.get("agents", []),
         "input": run.request.get("input"),
         "parameters": run.request.get("parameters"),
