@@ -2,10 +2,10 @@
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: help run test test-fast check lock bench example
+.PHONY: help run test test-fast check lock bench example example-agent example-langchain
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 $(PYTHON):
 	@python3 -m venv .venv || { echo "python3 cannot make a virtual environment: apt-get install python3-venv"; rm -rf .venv; exit 1; }
@@ -47,3 +47,9 @@ bench: .venv/installed-dev ## Measure the figures of the README (needs PostgreSQ
 
 example: .venv/installed-demo ## Run a real model once and have its run notarised (needs make run)
 	@$(PYTHON) examples/record_a_run.py
+
+example-agent: .venv/installed-demo ## Run an agent and have each of its calls notarised (needs make run)
+	@$(PYTHON) examples/agent_with_httpx.py
+
+example-langchain: .venv/installed-demo .venv/installed-connectors ## The same of a LangChain program, by the published connector
+	@$(PYTHON) examples/agent_with_langchain.py

@@ -68,6 +68,12 @@ class Installation:
         key = self._ask("create_api_key", slug, "--name", "test", "--scope", "*")
         return Account(slug, key["key"])
 
+    def set_price(
+        self, account: Account, provider: str, model: str, **rates: str
+    ) -> None:
+        options = [f"--{name.replace('_', '-')}={rate}" for name, rate in rates.items()]
+        self._ask("set_price", account.slug, provider, model, *options)
+
     def verify_log(self, account: Account) -> dict[str, Any]:
         return self._ask("verify_log", account.slug, check=False)
 
