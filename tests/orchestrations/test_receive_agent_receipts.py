@@ -1,6 +1,7 @@
 """What the published connectors send, and what they can ask for."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -8,9 +9,10 @@ from urllib.parse import quote
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from orchestrations import agent_api
-from orchestrations.models import Budget, Inference
+from orchestrations.models import Budget, Inference, Orchestration
 from receipts.models import Receipt
 from receipts.verifier import Verdict
 from tests.conftest import new_caller
@@ -322,6 +324,16 @@ def test_nothing_is_recorded_after_the_end(alice, claims):
     told = send(alice, claims | {"agent_id": run}, 409)
     assert (told["code"], told["status"]) == ("NOT_RUNNING", "completed")
     assert log_size(alice) == 1
+
+
+@pytest.mark.parametrize("claims", [ACTION, CALL])
+def test_nothing_is_recorded_when_the_time_is_over(alice, claims):
+    run = start(alice)
+    gone = timezone.now() - timedelta(seconds=1)
+    Orchestration.objects.filter(pk=run).update(expires_at=gone)
+    told = send(alice, claims | {"agent_id": run}, 409)
+    assert told["status"] == "timeout"
+    assert get(alice, run)["status"] == "timeout"
 
 
 def test_a_spent_budget_refuses_calls_but_no_actions(alice):
