@@ -34,7 +34,8 @@ from receipts.verifier import Verdict
 from tenants.authentication import Principal
 
 ALGORITHM = "Ed25519"
-# A list tells how many receipts there are, up to here: 2 ms along the index.
+# A list tells how many receipts there are, up to here: 3 to 7 ms on PostgreSQL, which
+# reads the index alone.
 MAX_TOTAL = 10_000
 
 REASONS = {
