@@ -120,6 +120,7 @@ class TestEveryEnding:
         assert answer["status"] == status
         found = get(alice, run)
         beside = {"agents", "input", "parameters", "metadata", "steps", "sequence"}
+        beside.add("adjusted_cost_cents")
         assert answer == {n: v for n, v in found.items() if n not in beside}
 
     def test_it_has_a_receipt_that_verifies(self, alice, how, body, status):
