@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: help run test test-fast check lock bench example example-agent example-langchain
+.PHONY: help run test test-slow check lock bench example example-agent example-langchain
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -29,11 +29,11 @@ $(PYTHON):
 run: .venv/installed ## Start Lucid on this machine (HOST, PORT and DATABASE_URL are honoured)
 	@exec $(PYTHON) manage.py quickstart
 
-test: .venv/installed-dev ## Run the whole test suite (on PostgreSQL where there is one)
-	@PYTHONDEVMODE=1 $(PYTHON) -m pytest
-
-test-fast: .venv/installed-dev ## Run the tests that take no real server, model or Go
+test: .venv/installed-dev ## Run the test suite (on PostgreSQL where there is one)
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow"
+
+test-slow: .venv/installed-dev ## Run what takes minutes: servers killed under load, a real model, Go
+	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m slow
 
 check: .venv/installed-dev ## Lint, types, layers, migrations, lock files
 	@.ci/check
