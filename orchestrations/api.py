@@ -279,6 +279,9 @@ class OrchestrationList(OrchestrationsView):
         self._settle_due(runs)
         total = ExpressionWrapper(F("cost") + F("step_cost"), CentsField())
         wanted = runs.annotate(total=total).filter(**query.conditions())
+        if query.status == Status.RUNNING.value:
+            # Those that could not all be settled at once have ended all the same.
+            wanted = wanted.filter(expires_at__gt=timezone.now())
         page = list(wanted.order_by("-id")[: query.limit + 1])
         more, page = len(page) > query.limit, page[: query.limit]
         return Answer(

@@ -178,6 +178,7 @@ FIND_COSTS = Find(
     {"tenant_id": UUID_, "orchestration_id": TEXT},
     {"orchestration_id": TEXT, **SPENT_BY},
     sums=("cost",),
+    where="t.orchestration_id <> ''",
 )
 
 INSERT_RUNS = insert("orchestrations_orchestration", RUN)

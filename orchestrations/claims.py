@@ -28,6 +28,7 @@ ID = rf"{ID_PREFIX}[{ALPHABET}]{{{LENGTH}}}"
 
 MAX_METADATA = 16 << 10  # bytes of canonical JSON
 MAX_DOCUMENT = 64 << 10
+MAX_RESULT = 4 << 10  # a summary, and a run with all its steps is one answer
 
 MONTH = 30 * 86_400  # seconds
 
@@ -95,7 +96,7 @@ class StartOrchestration(msgspec.Struct, frozen=True):
 
 
 class NewInference(msgspec.Struct, frozen=True):
-    """The body of POST .../inferences. Null, "" and absent are the same."""
+    """The body of POST .../inferences. Null and absent are one; "" too in names."""
 
     model: Text
     provider: ProviderName
@@ -140,7 +141,7 @@ class NewStep(msgspec.Struct, frozen=True):
     output_hash: Hash | None = None
 
     def check(self) -> None:
-        _refuse(_check_documents(result=(self.result, MAX_METADATA)))
+        _refuse(_check_documents(result=(self.result, MAX_RESULT)))
 
     def row(self) -> dict[str, Any]:
         """Return the step as `orchestrations.books` keeps it."""

@@ -100,7 +100,7 @@ class CentsField(_BigIntegerField):
     description = "US cents"
 
     if TYPE_CHECKING:
-        _pyi_private_set_type: Decimal | Combinable | None  # type: ignore[assignment]
+        _pyi_private_set_type: Decimal | int | str | Combinable | None  # type: ignore[assignment]
         _pyi_private_get_type: Decimal  # type: ignore[assignment]
         _pyi_lookup_exact_type: Decimal  # type: ignore[assignment]
 

@@ -143,6 +143,8 @@ def _valid_members(entry: bytes, keys: KeySet, index: int) -> dict[str, Any] | N
     """
     try:
         members = json.loads(entry)
+        if not isinstance(members, dict):
+            return None
         written = canonical.fragments(members)
         if canonical.assemble(written) != entry:
             return None

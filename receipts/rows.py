@@ -61,12 +61,14 @@ class Find:
     key: Columns
     columns: Columns
     sums: tuple[str, ...] = ()
+    where: str = "TRUE"  # of `t`: what a partial index asks for
 
     @cached_property
     def statement(self) -> Statement:
         sql = (
             f"SELECT {self._answers} FROM {unnest(self.key)} AS q({names(self.key)})"  # noqa: S608  constants
-            f" JOIN {self.table} t USING ({names(self.key)}) {self._grouped}"
+            f" JOIN {self.table} t USING ({names(self.key)})"
+            f" WHERE {self.where} {self._grouped}"
         )
         answers = self.columns | {f"sum_{name}": BIGINT for name in self.sums}
         return Statement(f"find_{self.table}_{'_'.join(self.key)}", sql, answers)
@@ -92,7 +94,7 @@ class Find:
         sql = (
             f"SELECT {self._answers} FROM {self.table} t"  # noqa: S608  constants
             f" WHERE ({names(self.key)}) IN (VALUES {', '.join([place] * len(keys))})"
-            f" {self._grouped}"
+            f" AND {self.where} {self._grouped}"
         )
         with connection.cursor() as cursor:
             cursor.execute(sql, [v for key in keys for v in _adapted(self.key, key)])
@@ -149,11 +151,18 @@ def add(table: str, key: Columns, sums: Columns) -> Write:
         f'"{name}" = {table}."{name}" + excluded."{name}"' for name in sums
     )
     end = f"ON CONFLICT ({names(key)}) DO UPDATE SET {added}"
+    # SQLite makes a float of a sum beyond 64 bits; NULL it refuses.
+    whole = ", ".join(
+        f'"{name}" = CASE typeof({table}."{name}" + excluded."{name}")'
+        f' WHEN \'integer\' THEN {table}."{name}" + excluded."{name}" END'
+        for name in sums
+    )
+    portable_end = f"ON CONFLICT ({names(key)}) DO UPDATE SET {whole}"
     return Write(
         f"add_{table}",
         columns,
         lambda source: f"{start} SELECT * FROM {source} AS new {end}",  # noqa: S608  constants
-        f"{start} VALUES ({', '.join(['%s'] * len(columns))}) {end}",
+        f"{start} VALUES ({', '.join(['%s'] * len(columns))}) {portable_end}",
     )
 
 

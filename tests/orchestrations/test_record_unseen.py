@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def unseen(monkeypatch):
     """Count the batches that were written without a look, successful or not."""
-    outcomes = []
+    outcomes: list[bool | None] = []
     commit_to = PostgresTransaction.commit_to
 
     def counted(self, head, changes):
