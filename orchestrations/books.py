@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from operator import add as plus
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
@@ -206,7 +205,6 @@ ADD_RUN_DAYS = add("orchestrations_runday", RUN_DAY, {"runs": BIGINT, "cost": BI
 ADD_SPEND = add("orchestrations_monthspend", MONTH, {"spent": BIGINT})
 
 MEMORY_LIMIT = 10_000  # runs; some 20 MB
-EMPTY = dict.fromkeys(SUMS, 0)
 
 
 # What a submission can ask for. Amounts are nanocents, as the columns hold them.
@@ -510,9 +508,9 @@ class OrchestrationBooks:
                 *tokens.values(),
             )
         )
-        flags = {"unpriced": call.cost is None, "flagged": call.flagged}
-        sums = {**EMPTY, **tokens, "calls": 1, "cost": cost, "list_price": list_price}
-        sums |= {name: int(flag) for name, flag in flags.items()}
+        sums = {**tokens, "calls": 1, "cost": cost, "list_price": list_price}
+        sums["unpriced"] = int(call.cost is None)
+        sums["flagged"] = int(call.flagged)
         if call.latency_ms is not None:
             sums |= {"latency_ms": call.latency_ms, "timed": 1}
         spent_by = (
@@ -557,7 +555,7 @@ class OrchestrationBooks:
         cost = 0 if is_call else step["cost"] or 0
         run.row["step_cost"] += cost
         by = ("", "", step["agent_id"], run.row["workflow_id"], NOBODY)
-        sums = EMPTY | {"steps": 1, "step_cost": cost}
+        sums = {"steps": 1, "step_cost": cost}
         self._add_usage(work.scope, self._now, by, None, sums)
         return step
 
@@ -573,7 +571,7 @@ class OrchestrationBooks:
         hour = (scope.tenant_id, scope.mode, at.date(), *by, at.hour, band)
         _add_sums(self._hours, hour, sums)
         month = (scope.tenant_id, scope.mode, at.date().replace(day=1))
-        self._months[month] += sums["cost"] + sums["step_cost"]
+        self._months[month] += sums.get("cost", 0) + sums.get("step_cost", 0)
 
     def _month(self, scope: Scope) -> Row:
         return scope.tenant_id, scope.mode, self._now.date().replace(day=1)
@@ -663,9 +661,9 @@ class OrchestrationBooks:
         for hour, sums in self._hours.items():
             _add_sums(days, hour[: len(DAY)], sums)
         for day in self._corrections:
-            days.setdefault(day, EMPTY)
+            days.setdefault(day, {})
         day_rows = [
-            (*day, *sums.values(), *self._corrections.get(day, (0, 0)))
+            (*_sums_row(day, sums), *self._corrections.get(day, (0, 0)))
             for day, sums in days.items()
         ]
         months = [(*month, spent) for month, spent in self._months.items() if spent]
@@ -681,7 +679,7 @@ class OrchestrationBooks:
             (INSERT_STEPS, self._steps),
             (INSERT_ADJUSTMENTS, self._adjustments),
             (ADD_DAYS, day_rows),
-            (ADD_HOURS, [(*k, *sums.values()) for k, sums in self._hours.items()]),
+            (ADD_HOURS, [_sums_row(*item) for item in self._hours.items()]),
             (ADD_RUN_DAYS, [(*key, *sums) for key, sums in self._run_days.items()]),
             (ADD_SPEND, months),
         ]
@@ -692,12 +690,14 @@ def _columns(run: Run, columns: Columns) -> Row:
 
 
 def _add_sums(to: dict[Row, dict[str, int]], key: Row, sums: dict[str, int]) -> None:
-    if known := to.get(key):
-        to[key] = dict(
-            zip(known, map(plus, known.values(), sums.values()), strict=True)
-        )
-    else:
-        to[key] = sums
+    known = to.setdefault(key, {})
+    for name, value in sums.items():
+        if value:
+            known[name] = known.get(name, 0) + value
+
+
+def _sums_row(key: Row, sums: dict[str, int]) -> Row:
+    return (*key, *[sums.get(name, 0) for name in SUMS])
 
 
 def _is_same(stored: Any, claimed: Any) -> bool:

@@ -201,12 +201,23 @@ def _check_documents(**given: tuple[Any, int]) -> dict[str, list[str]]:
     for name, (value, limit) in given.items():
         if value is None:
             continue
+        if _is_plainly_fine(value, limit):
+            continue
         size = len(canonical.dumps(without_literals(value)))
         if size > limit:
             details[name] = [f"{size} bytes as canonical JSON; at most {limit}."]
         elif any("\0" in text for text in _texts(value)):
             details[name] = ["A NUL character is in it."]
     return details
+
+
+def _is_plainly_fine(value: Any, limit: int) -> bool:
+    """Say so of nearly everything at a tenth of the cost of canonical JSON.
+
+    Numbers may take some more room there, up to 25 characters for one of two.
+    """
+    written = msgspec.json.encode(value, enc_hook=float)
+    return len(written) < limit // 10 and b"\\u0000" not in written
 
 
 def _texts(value: Any) -> Iterable[str]:

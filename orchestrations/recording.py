@@ -1,5 +1,6 @@
 """From what a caller claims of an LLM call to its signed entry and its cost."""
 
+import time
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from lucid.api.strict_json import without_literals
 from orchestrations.books import Call
 from orchestrations.claims import NewInference
 from orchestrations.models import CostSource, Orchestration
-from orchestrations.money import plain, shown, to_nanocents
+from orchestrations.money import plain, to_nanocents
 from orchestrations.pricing import Quote, quote
 from orchestrations.usage import Reading, Tokens, read_usage
 from receipts.entry import EntryTooLarge, make_entry
@@ -192,9 +193,9 @@ def inference_json(members: dict[str, Any], receipt_id: UUID) -> dict[str, Any]:
         "usage": {n: v for n, v in usage.items() if n != "contradictions"},
         "usage_contradictions": usage.get("contradictions", []),
         "latency_ms": members.get("latency_ms"),
-        "cost_cents": cents and shown(Decimal(cents)),
+        "cost_cents": cents and Decimal(cents),
         "cost_source": cost["source"],
-        "list_price_cents": list_price and shown(Decimal(list_price)),
+        "list_price_cents": list_price and Decimal(list_price),
         "request_id": members.get("request_id"),
         "input_hash": members.get("input_hash"),
         "output_hash": members.get("output_hash"),
@@ -213,10 +214,10 @@ def _input_total(usage: dict[str, Any]) -> int | None:
     return Tokens(**tokens).input_total
 
 
-def iso(seconds: float) -> str:
+def iso(seconds: int) -> str:
     """Write Unix seconds as ISO 8601 in UTC with Z."""
-    return iso_time(datetime.fromtimestamp(seconds, UTC))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def iso_time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def iso_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
