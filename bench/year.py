@@ -75,7 +75,6 @@ def fill(slug: str) -> None:
         batch_size=2000,
     )
 
-
     # As autovacuum does within a minute of so many rows.
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE orchestrations_usageday, orchestrations_runday")

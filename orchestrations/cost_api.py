@@ -90,9 +90,11 @@ def _totals(totals: Totals) -> dict[str, Any]:
     usage, runs = totals.usage, totals.runs
     return {
         **{name: getattr(usage, name) for name in COUNTED},
-        "cost_cents": shown(usage.cost),
+        "cost_cents": _known(usage.cost, usage.calls, usage.unpriced),
         "list_price_cents": shown(usage.list_price),
-        "adjusted_cost_cents": shown(usage.adjusted_cost),
+        "adjusted_cost_cents": _known(
+            usage.adjusted_cost, usage.calls, usage.still_unpriced
+        ),
         "steps": usage.steps,
         "step_cost_cents": shown(usage.step_cost),
         "total_cost_cents": shown(usage.total_cost),
@@ -103,6 +105,11 @@ def _totals(totals: Totals) -> dict[str, Any]:
         "average_run_cost_cents": shown(runs.average_cost),
         "p95_run_cost_cents": shown(runs.p95_cost),
     }
+
+
+def _known(cost: Decimal, calls: int, unpriced: int) -> Decimal | None:
+    """Return a cost, None if no call has a price: that is not the same as nothing."""
+    return None if calls and calls == unpriced else shown(cost)
 
 
 def _groups(
@@ -228,7 +235,7 @@ def _bucket(start: datetime, group: Any, activity: Activity) -> dict[str, Any]:
         "start": _utc(start),
         "group": None if group == NOBODY else group,
         "calls": activity.calls,
-        "cost_cents": shown(activity.cost),
+        "cost_cents": _known(activity.cost, activity.calls, activity.unpriced),
         "total_cost_cents": shown(activity.total_cost),
         "total_tokens": activity.total_tokens,
         **activity.percentiles(),

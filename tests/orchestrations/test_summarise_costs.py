@@ -11,6 +11,7 @@ from django.utils import timezone
 from orchestrations import cost_examples, costs
 from orchestrations.models import NOBODY, Budget, MonthSpend
 from tests.conftest import new_caller
+from tests.orchestrations.runs import exact, record, start
 from tests.orchestrations.usage_rows import Ledger
 from tests.receipts.auditor import fetch
 
@@ -118,6 +119,21 @@ class TestTotals:
         assert totals["cost_cents"] == 3
         assert totals["adjusted_cost_cents"] == Decimal("2.75")
         assert (totals["unpriced"], totals["unpriced_as_recorded"]) == (1, 2)
+
+    def test_have_no_cost_where_no_call_has_a_price(self, alice):
+        run = start(alice)
+        house = {"provider": "custom", "model": "house-7b", "cost_cents": None}
+        record(alice, run, **house)
+        today = f"from={datetime.now(UTC).date()}"
+        totals = costs_of(alice, today)["totals"]
+        assert (totals["cost_cents"], totals["adjusted_cost_cents"]) == (None, None)
+        record(alice, run)
+        by_model = groups_of(alice, "model", today)
+        assert [group["cost_cents"] for group in by_model] == [Decimal("0.25"), None]
+        assert costs_of(alice, today)["totals"]["cost_cents"] == Decimal("0.25")
+        metrics = exact(alice.get("/v1/observability/metrics?group_by=model"))
+        costs = {bucket["group"]: bucket["cost_cents"] for bucket in metrics["buckets"]}
+        assert costs == {"house-7b": None, "claude-sonnet-4-5": Decimal("0.25")}
 
     def test_have_one_mode_of_one_tenant(self, alice, acme, charlie):
         test = new_caller(acme, mode="test")
