@@ -13,7 +13,12 @@ from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, not_found
 from lucid.api.openapi import describe
-from lucid.api.pagination import DEFAULT_LIMIT, Limit, decode_cursor, encode_cursor
+from lucid.api.pagination import (
+    Page,
+    cut,
+    decode_cursor,
+    encode_cursor,
+)
 from lucid.api.parsing import check, check_query
 from lucid.api.rendering import Answer, encode
 from lucid.api.views import ApiView
@@ -166,11 +171,6 @@ def _is_chained(receipt: Receipt, checked: Checked) -> bool:
     return checked.hash_valid and leaf_hash == bytes(receipt.leaf_hash)
 
 
-class AgentPage(msgspec.Struct, frozen=True):
-    limit: Limit = DEFAULT_LIMIT
-    cursor: str | None = None
-
-
 class AgentReceipts(ApiView):
     """Of an agent, or of an orchestration where that is what the id names.
 
@@ -181,12 +181,12 @@ class AgentReceipts(ApiView):
 
     @describe(
         "List the receipts of an agent or an orchestration, newest first",
-        query=AgentPage,
+        query=Page,
         answer=agent_examples.AGENT_RECEIPTS,
         errors=[Code.INVALID_REQUEST],
     )
     def get(self, request: Request, agent_id: str) -> Answer:
-        query = check_query(request.query_params, AgentPage)
+        query = check_query(request.query_params, Page)
         is_run = agent_id.startswith(ID_PREFIX)
         named = {"orchestration_id" if is_run else "agent_id": agent_id}
         receipts = _receipts(request).filter(**named)
@@ -195,8 +195,8 @@ class AgentReceipts(ApiView):
         if query.cursor is not None:
             receipts = receipts.filter(leaf_index__lt=decode_cursor(query.cursor))
         newest = receipts.order_by("-leaf_index")
-        page = list(newest.only("entry", "leaf_index", "leaf_hash")[: query.limit + 1])
-        more, page = len(page) > query.limit, page[: query.limit]
+        shown = newest.only("entry", "leaf_index", "leaf_hash")
+        page, more = cut(shown, query.limit)
         return Answer(
             {
                 "success": True,

@@ -15,7 +15,14 @@ from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, invalid, not_found, unavailable
 from lucid.api.openapi import describe, shape_of_body
-from lucid.api.pagination import DEFAULT_LIMIT, Limit, decode_cursor, encode_cursor
+from lucid.api.pagination import (
+    DEFAULT_LIMIT,
+    Limit,
+    Page,
+    cut,
+    decode_cursor,
+    encode_cursor,
+)
 from lucid.api.parsing import check, check_query
 from lucid.api.rendering import Answer, encode
 from orchestrations import examples
@@ -173,11 +180,6 @@ def conflict(result: Conflict) -> ApiError:
     return ApiError(Code.RUN_ID_CONFLICT, message, details={"inference_id": [message]})
 
 
-class Page(msgspec.Struct, frozen=True):
-    limit: Limit = DEFAULT_LIMIT
-    cursor: str | None = None
-
-
 class OrchestrationFilter(
     msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}
 ):
@@ -282,8 +284,7 @@ class OrchestrationList(OrchestrationsView):
         if query.status == Status.RUNNING.value:
             # Those that could not all be settled at once have ended all the same.
             wanted = wanted.filter(expires_at__gt=timezone.now())
-        page = list(wanted.order_by("-id")[: query.limit + 1])
-        more, page = len(page) > query.limit, page[: query.limit]
+        page, more = cut(wanted.order_by("-id"), query.limit)
         return Answer(
             {
                 "success": True,
@@ -367,8 +368,7 @@ class InferenceList(OrchestrationsView):
         if query.cursor is not None:
             rows = rows.filter(leaf_index__lt=decode_cursor(query.cursor))
         places = rows.order_by("-leaf_index").values_list("receipt_id", "leaf_index")
-        page = list(places[: query.limit + 1])
-        more, page = len(page) > query.limit, page[: query.limit]
+        page, more = cut(places, query.limit)
         receipts = Receipt.objects.only("entry").in_bulk([pk for pk, _ in page])
         return Answer(
             {
@@ -594,12 +594,8 @@ class OrchestrationReceipts(OrchestrationsView):
         receipts = Receipt.objects.of_log(run.tenant_id, run.mode)
         rows = receipts.filter(orchestration_id=name, receipt_type="inference")
         after = -1 if query.cursor is None else decode_cursor(query.cursor)
-        page = list(
-            rows.filter(leaf_index__gt=after)
-            .order_by("leaf_index")
-            .only("entry", "leaf_index")[: query.limit + 1]
-        )
-        more, page = len(page) > query.limit, page[: query.limit]
+        later = rows.filter(leaf_index__gt=after).order_by("leaf_index")
+        page, more = cut(later.only("entry", "leaf_index"), query.limit)
         final = run.receipt_id and receipts.filter(pk=run.receipt_id).first()
         return Answer(
             {

@@ -10,7 +10,7 @@ is looked at and spent in one go.
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -22,7 +22,7 @@ from lucid.api.errors import ApiError, Code, invalid, not_found
 from orchestrations.bands import COSTS, LATENCIES
 from orchestrations.models import NOBODY, Orchestration, Step
 from orchestrations.money import from_nanocents, plain
-from orchestrations.usage import Tokens
+from orchestrations.usage import TOKEN_COUNTS, Tokens
 from receipts import canonical
 from receipts.canonical import MAX_INTEGER
 from receipts.columns import (
@@ -44,7 +44,7 @@ from receipts.rows import Find, Row, Write, add, change, change_expected, insert
 
 Status = Orchestration.Status
 
-TOKENS: Columns = {item.name: BIGINT for item in fields(Tokens)}
+TOKENS: Columns = dict.fromkeys(TOKEN_COUNTS, BIGINT)
 RUN_TOTALS: Columns = {
     **TOKENS,
     "inference_count": BIGINT,

@@ -21,19 +21,11 @@ from orchestrations.costs import Group, GroupBy, Period, Totals, Usage, summaris
 from orchestrations.models import NOBODY, Budget, MonthSpend
 from orchestrations.money import shown
 from orchestrations.periods import Moment, days_between, hours_between
+from orchestrations.usage import TOKEN_COUNTS
 from tenants.authentication import Principal
 from tenants.models import ApiKey
 
-COUNTED = (
-    "calls",
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-)
+COUNTED = ("calls", *TOKEN_COUNTS, "total_tokens")
 
 
 class CostQuery(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):

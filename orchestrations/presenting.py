@@ -11,18 +11,10 @@ from django.db.models import Count, Max, Min
 from orchestrations.models import Inference, Orchestration, Step
 from orchestrations.money import from_nanocents, shown
 from orchestrations.recording import iso_time
+from orchestrations.usage import TOKEN_COUNTS
 from receipts.merkle import Frontier
 
 SHOWN = 100  # gaps and duplicates of a client's sequence
-
-TOKENS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-)
 
 
 def started(row: dict[str, Any]) -> Orchestration:
@@ -35,7 +27,7 @@ def started(row: dict[str, Any]) -> Orchestration:
 def summary(run: Orchestration) -> dict[str, Any]:
     """Return a run without its steps, as lists show it."""
     ending = run.ending or {}
-    tokens = {name: getattr(run, name) for name in TOKENS}
+    tokens = {name: getattr(run, name) for name in TOKEN_COUNTS}
     total_tokens = sum(tokens.values()) - run.reasoning_tokens
     frontier = Frontier.from_bytes(run.inference_count, bytes(run.frontier))
     return {

@@ -5,7 +5,7 @@ what a cache held, that of Anthropic and Bedrock does not. What contradicts itse
 said to do so, and nothing is mended in silence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from receipts.canonical import MAX_INTEGER
@@ -51,6 +51,9 @@ class Tokens:
     @property
     def total(self) -> int:
         return self.input_total + self.output_tokens
+
+
+TOKEN_COUNTS = tuple(item.name for item in fields(Tokens))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,13 @@ from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, invalid, not_found
 from lucid.api.openapi import describe, shape_of_body
-from lucid.api.pagination import DEFAULT_LIMIT, Limit, decode_cursor, encode_cursor
+from lucid.api.pagination import (
+    DEFAULT_LIMIT,
+    Limit,
+    cut,
+    decode_cursor,
+    encode_cursor,
+)
 from lucid.api.parsing import check, check_query
 from lucid.api.rendering import Answer
 from lucid.api.views import ApiView
@@ -158,9 +164,7 @@ class ReceiptList(LedgerView):
         principal = _principal(request)
         receipts = Receipt.objects.of_log(principal.tenant_id, principal.mode)
         rows = receipts.filter(**query.conditions()).order_by("-leaf_index")
-        page = list(rows.only("entry", "leaf_index")[: query.limit + 1])
-        more = len(page) > query.limit
-        page = page[: query.limit]
+        page, more = cut(rows.only("entry", "leaf_index"), query.limit)
         return Answer(
             {
                 "success": True,

@@ -59,13 +59,8 @@ HEAD = HEAD_COLUMNS | LOG_ID
 EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
 
 
-def _append_unseen(name: str, receipts: str) -> Statement:
-    """One statement is one transaction: receipts, and the head that they make.
-
-    The update waits for whoever holds the log's row, then finds the size another;
-    nothing is inserted then.
-    """
-    sql = f"""
+# Waits for whoever holds the log's row; then it finds the size another, and no row.
+_HEAD_AS_EXPECTED = f"""
     WITH head AS (
         UPDATE receipts_log SET size = new.size, root = new.root,
             frontier = new.frontier, checkpoint = new.checkpoint
@@ -77,6 +72,16 @@ def _append_unseen(name: str, receipts: str) -> Statement:
             AND tenants_tenant.keyring_version = expected.keyring_version
         RETURNING receipts_log.id
     )
+"""  # noqa: S608  constants
+
+
+def _append_unseen(name: str, receipts: str) -> Statement:
+    """One statement is one transaction: receipts, and the head that they make.
+
+    Nothing is inserted when the head is not as expected.
+    """
+    sql = f"""
+    {_HEAD_AS_EXPECTED}
     INSERT INTO receipts_receipt ({names(RECEIPT_COLUMNS)})
     SELECT new.* FROM head, {receipts} AS new
     RETURNING leaf_index
@@ -84,22 +89,10 @@ def _append_unseen(name: str, receipts: str) -> Statement:
     return Statement(name, sql, {"leaf_index": BIGINT})
 
 
+# Where more is written it fails the transaction, with a division by zero.
 SET_HEAD = Statement(
     "set_head",
-    f"""
-    WITH head AS (
-        UPDATE receipts_log SET size = new.size, root = new.root,
-            frontier = new.frontier, checkpoint = new.checkpoint
-        FROM {one_row(HEAD)} AS new(size, root, frontier, checkpoint, id),
-            {one_row(EXPECTED, len(HEAD))} AS expected(size, keyring_version),
-            tenants_tenant
-        WHERE receipts_log.id = new.id AND receipts_log.size = expected.size
-            AND tenants_tenant.id = receipts_log.tenant_id
-            AND tenants_tenant.keyring_version = expected.keyring_version
-        RETURNING 1
-    )
-    SELECT 1 / count(*) FROM head
-    """,  # noqa: S608  constants
+    f"{_HEAD_AS_EXPECTED} SELECT 1 / count(*) FROM head",  # noqa: S608  constants
     {},
 )
 _BEFORE_RECEIPTS = len(HEAD) + len(EXPECTED)

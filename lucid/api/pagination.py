@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -10,6 +10,19 @@ from lucid.api.errors import invalid
 
 DEFAULT_LIMIT = 50
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The query of a list that has no filters."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+def cut(rows: Any, limit: int) -> tuple[list[Any], bool]:
+    """Return the first `limit` of a query's rows, and whether there are more."""
+    page = list(rows[: limit + 1])
+    return page[:limit], len(page) > limit
 
 
 def encode_cursor(position: int) -> str:
