@@ -12,8 +12,11 @@ from typing import Any
 from django.utils import timezone
 
 from lucid.api.errors import ApiError, not_found
-from orchestrations.books import FIND_RUNS, Run, Scope, not_running
+from orchestrations.books import Run
 from orchestrations.models import Orchestration
+from orchestrations.refusals import not_running
+from orchestrations.tables import FIND_RUNS
+from orchestrations.work import Scope
 from receipts.entry import Entry
 from receipts.ledger import Page
 from receipts.rows import Find, Row, Write

@@ -25,10 +25,10 @@ from lucid.api.views import ApiView
 from orchestrations import agent_examples
 from orchestrations.action_books import Act, ActionBooks
 from orchestrations.agent_claims import NewAgentReceipt
-from orchestrations.api import RECORD_ERRORS, OrchestrationsView
-from orchestrations.books import Record, Scope, Work
 from orchestrations.claims import ID_PREFIX
 from orchestrations.recording import Facts, call_of, iso
+from orchestrations.views import RECORD_ERRORS, OrchestrationsView
+from orchestrations.work import Record, Scope, Work
 from receipts import canonical, merkle
 from receipts.entry import Entry, make_entry
 from receipts.keyring import Keyring

@@ -18,284 +18,61 @@ from uuid import UUID, uuid4
 import msgspec
 from django.utils import timezone
 
-from lucid.api.errors import ApiError, Code, invalid, not_found
-from orchestrations.bands import COSTS, LATENCIES
+from lucid.api.errors import ApiError, not_found
 from orchestrations.models import NOBODY, Orchestration, Step
 from orchestrations.money import from_nanocents, plain
-from orchestrations.usage import TOKEN_COUNTS, Tokens
+from orchestrations.refusals import (
+    beyond_exactness,
+    ended_otherwise,
+    not_running,
+    over_budget,
+    too_many_steps,
+)
+from orchestrations.rollups import Rollups
+from orchestrations.tables import (
+    FIND_ADJUSTMENTS,
+    FIND_COSTS,
+    FIND_RUNS,
+    FIND_SPEND,
+    FOUND,
+    INSERT_ADJUSTMENTS,
+    INSERT_INFERENCES,
+    INSERT_RUNS,
+    INSERT_STEPS,
+    RUN,
+    RUN_ENDING,
+    RUN_ID,
+    RUN_TOTALS,
+    SET_ENDINGS,
+    SET_EXPECTED_TOTALS,
+    SET_TOTALS,
+    SIGNS,
+    STEP,
+    TOKENS,
+)
+from orchestrations.usage import Tokens
+from orchestrations.work import (
+    Call,
+    End,
+    NewPrice,
+    Perform,
+    Record,
+    Reprice,
+    Scope,
+    Start,
+    Work,
+)
 from receipts import canonical
 from receipts.canonical import MAX_INTEGER
-from receipts.columns import (
-    BIGINT,
-    BOOLEAN,
-    BYTEA,
-    DATE,
-    JSON,
-    SMALLINT,
-    TEXT,
-    TIME,
-    UUID_,
-    Columns,
-)
+from receipts.columns import Columns
 from receipts.entry import Entry, make_entry
 from receipts.ledger import Logged, Page
 from receipts.merkle import Frontier, leaf_hash
-from receipts.rows import Find, Row, Write, add, change, change_expected, insert
+from receipts.rows import Find, Row, Write
 
 Status = Orchestration.Status
 
-TOKENS: Columns = dict.fromkeys(TOKEN_COUNTS, BIGINT)
-RUN_TOTALS: Columns = {
-    **TOKENS,
-    "inference_count": BIGINT,
-    "cost": BIGINT,
-    "list_price": BIGINT,
-    "unpriced_count": BIGINT,
-    "flagged_count": BIGINT,
-    "step_count": BIGINT,
-    "step_cost": BIGINT,
-    "frontier": BYTEA,
-}
-RUN_ENDING: Columns = {
-    "status": TEXT,
-    "ended_at": TIME,
-    "ending": JSON,
-    "receipt_id": UUID_,
-}
-RUN_START: Columns = {
-    "tenant_id": UUID_,
-    "mode": TEXT,
-    "api_key_id": UUID_,
-    "agent_id": TEXT,
-    "workflow_id": TEXT,
-    "name": TEXT,
-    "model": TEXT,
-    "request": JSON,
-    "max_steps": BIGINT,
-    "timeout_seconds": BIGINT,
-    "budget": BIGINT,
-    "started_at": TIME,
-    "expires_at": TIME,
-}
-RUN: Columns = {"id": TEXT, **RUN_START, **RUN_ENDING, **RUN_TOTALS}
-RUN_ID: Columns = {"id": TEXT}
-INFERENCE: Columns = {
-    "receipt_id": UUID_,
-    "tenant_id": UUID_,
-    "mode": TEXT,
-    "orchestration_id": TEXT,
-    "leaf_index": BIGINT,
-    "recorded_at": TIME,
-    "model": TEXT,
-    "provider": TEXT,
-    "agent_id": TEXT,
-    "workflow_id": TEXT,
-    "api_key_id": UUID_,
-    "sequence": BIGINT,
-    "latency_ms": BIGINT,
-    "cost": BIGINT,
-    "list_price": BIGINT,
-    "cost_source": TEXT,
-    "flagged": BOOLEAN,
-    **TOKENS,
-}
-STEP: Columns = {
-    "tenant_id": UUID_,
-    "orchestration_id": TEXT,
-    "step_number": BIGINT,
-    "recorded_at": TIME,
-    "action": TEXT,
-    "agent_id": TEXT,
-    "name": TEXT,
-    "result": JSON,
-    "duration_ms": BIGINT,
-    "cost": BIGINT,
-    "input_hash": TEXT,
-    "output_hash": TEXT,
-}
-LOG: Columns = {"tenant_id": UUID_, "mode": TEXT}
-DAY: Columns = {
-    **LOG,
-    "day": DATE,
-    "model": TEXT,
-    "provider": TEXT,
-    "agent_id": TEXT,
-    "workflow_id": TEXT,
-    "api_key_id": UUID_,
-}
-HOUR: Columns = {**DAY, "hour": SMALLINT, "latency_band": SMALLINT}
-SUMS: Columns = {
-    **TOKENS,
-    "calls": BIGINT,
-    "cost": BIGINT,
-    "list_price": BIGINT,
-    "unpriced": BIGINT,
-    "flagged": BIGINT,
-    "latency_ms": BIGINT,
-    "timed": BIGINT,
-    "steps": BIGINT,
-    "step_cost": BIGINT,
-}
-CORRECTIONS: Columns = {"adjustment": BIGINT, "priced_later": BIGINT}
-ADJUSTMENT: Columns = {
-    "receipt_id": UUID_,
-    "tenant_id": UUID_,
-    "mode": TEXT,
-    "inference_id": UUID_,
-    "orchestration_id": TEXT,
-    "recorded_at": TIME,
-    "before": BIGINT,
-    "after": BIGINT,
-}
-RUN_DAY: Columns = {
-    **LOG,
-    "day": DATE,
-    "dimension": TEXT,
-    "value": TEXT,
-    "status": TEXT,
-    "cost_band": SMALLINT,
-}
-MONTH: Columns = {**LOG, "month": DATE}
-
-FOUND: Columns = {name: kind for name, kind in RUN.items() if name != "request"}
-FIND_RUNS = Find("orchestrations_orchestration", RUN_ID, FOUND)
-FIND_ADJUSTMENTS = Find(
-    "orchestrations_adjustment",
-    {"tenant_id": UUID_, "inference_id": UUID_},
-    {"inference_id": UUID_, "receipt_id": UUID_, "after": BIGINT},
-)
-FIND_SPEND = Find("orchestrations_monthspend", MONTH, MONTH | {"spent": BIGINT})
-SPENT_BY: Columns = {
-    "model": TEXT,
-    "provider": TEXT,
-    "agent_id": TEXT,
-    "workflow_id": TEXT,
-    "api_key_id": UUID_,
-}
-FIND_COSTS = Find(
-    "orchestrations_inference",
-    {"tenant_id": UUID_, "orchestration_id": TEXT},
-    {"orchestration_id": TEXT, **SPENT_BY},
-    sums=("cost",),
-    where="t.orchestration_id <> ''",
-)
-
-INSERT_RUNS = insert("orchestrations_orchestration", RUN)
-INSERT_INFERENCES = insert("orchestrations_inference", INFERENCE)
-INSERT_ADJUSTMENTS = insert("orchestrations_adjustment", ADJUSTMENT)
-INSERT_STEPS = insert("orchestrations_step", STEP)
-SET_TOTALS = change(
-    "set_run_totals", "orchestrations_orchestration", RUN_TOTALS, RUN_ID
-)
-# What any change of a run by another process would show in.
-SIGNS: Columns = {"status": TEXT, "inference_count": BIGINT, "step_count": BIGINT}
-SET_EXPECTED_TOTALS = change_expected(
-    "set_expected_run_totals",
-    "orchestrations_orchestration",
-    RUN_TOTALS,
-    RUN_ID,
-    SIGNS,
-)
-SET_ENDINGS = change(
-    "set_run_endings", "orchestrations_orchestration", RUN_ENDING, RUN_ID
-)
-ADD_DAYS = add("orchestrations_usageday", DAY, SUMS | CORRECTIONS)
-ADD_HOURS = add("orchestrations_usagehour", HOUR, SUMS)
-ADD_RUN_DAYS = add("orchestrations_runday", RUN_DAY, {"runs": BIGINT, "cost": BIGINT})
-ADD_SPEND = add("orchestrations_monthspend", MONTH, {"spent": BIGINT})
-
 MEMORY_LIMIT = 10_000  # runs; some 20 MB
-
-
-# What a submission can ask for. Amounts are nanocents, as the columns hold them.
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose books: one log's, and what its tenant may spend in a month."""
-
-    tenant_id: UUID
-    mode: str
-    month_limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    scope: Scope
-    row: dict[str, Any]  # of RUN_START, and the id
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An LLM call with its signed entry. `named`: the caller chose the run_id."""
-
-    entry: Entry
-    named: bool
-    model: str
-    provider: str
-    agent_id: str
-    workflow_id: str
-    api_key_id: UUID
-    tokens: Tokens
-    sequence: int | None
-    latency_ms: int | None
-    cost: int | None
-    list_price: int | None
-    cost_source: str
-    flagged: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Calls of one orchestration, or of none."""
-
-    scope: Scope
-    orchestration_id: str
-    calls: list[Call]
-
-
-@dataclass(frozen=True, slots=True)
-class Perform:
-    scope: Scope
-    orchestration_id: str
-    step: dict[str, Any]  # of STEP, but for its number, tenant and time
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """`due`: only if its time is over, and as of then."""
-
-    scope: Scope
-    orchestration_id: str
-    status: str
-    ending: dict[str, Any]
-    due: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NewPrice:
-    """An inference priced anew; `before` is what it has counted so far, if anything."""
-
-    entry: Entry
-    inference_id: UUID  # its receipt_id
-    orchestration_id: str
-    recorded_at: datetime
-    spent_by: Row  # SPENT_BY
-    was_unpriced: bool  # when it was recorded
-    before: int | None
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reprice:
-    """Answered with whether each was adjusted: not, if another price came first."""
-
-    scope: Scope
-    prices: list[NewPrice]
-    orchestration_id: str = ""
-
-
-Work = Start | Record | Perform | End | Reprice
 
 
 @dataclass(slots=True)
@@ -322,6 +99,11 @@ class Run:
     def total_tokens_with(self, call: Call) -> int:
         tokens = Tokens(**{name: self.row[name] for name in TOKENS})
         return tokens.total + call.tokens.total
+
+    def costs_by(self) -> list[tuple[Row, int]]:
+        """Return what its calls cost, those of this batch too, by SPENT_BY."""
+        before = [(row[:-1], int(row[-1])) for row in self.costs]
+        return [*before, *self.spent_here.items()]
 
     def is_of(self, scope: Scope) -> bool:
         owner = self.row["tenant_id"], self.row["mode"]
@@ -350,12 +132,9 @@ class OrchestrationBooks:
         self._spent: dict[Row, int] = {}
         self._inferences: list[Row] = []
         self._steps: list[Row] = []
-        self._hours: dict[Row, dict[str, int]] = {}
+        self._rollups = Rollups()
         self._adjusted: dict[UUID, tuple[UUID, int]] = {}
         self._adjustments: list[Row] = []
-        self._corrections: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
-        self._run_days: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
-        self._months: dict[Row, int] = defaultdict(int)
         self._lookups: list[tuple[Find, list[Row]]] = []
 
     def lookups(self, works: Sequence[Work]) -> list[tuple[Find, Sequence[Row]]]:
@@ -415,7 +194,8 @@ class OrchestrationBooks:
             self._memory.clear()
         for name, run in self._runs.items():
             if run.is_running:
-                self._memory[name] = run.row
+                # Not what the caller handed in, which may be large.
+                self._memory[name] = {column: run.row[column] for column in FOUND}
             else:
                 self._memory.pop(name, None)
 
@@ -451,7 +231,7 @@ class OrchestrationBooks:
         for call in work.calls:
             refusal = self._refusal(work.scope, work.orchestration_id, run)
             if refusal is None and run and run.total_tokens_with(call) > MAX_INTEGER:
-                refusal = _beyond_exactness()
+                refusal = beyond_exactness()
             result: Any
             if refusal is None:
                 result = page.place(call.entry)
@@ -473,12 +253,12 @@ class OrchestrationBooks:
                 return not_running(Status.TIMEOUT)
             budget = run.row["budget"]
             if budget is not None and run.total_cost >= budget:
-                return _over_budget("the orchestration", budget)
+                return over_budget("the orchestration", budget)
         if scope.month_limit is not None:
             month = self._month(scope)
-            spent = self._spent.get(month, 0) + self._months[month]
+            spent = self._spent.get(month, 0) + self._rollups.months[month]
             if spent >= scope.month_limit:
-                return _over_budget("this month", scope.month_limit)
+                return over_budget("this month", scope.month_limit)
         return None
 
     def _count(self, work: Record, run: Run | None, call: Call, logged: Logged) -> None:
@@ -520,7 +300,7 @@ class OrchestrationBooks:
             call.workflow_id,
             call.api_key_id,
         )
-        self._add_usage(scope, recorded_at, spent_by, call.latency_ms, sums)
+        self._rollups.add_usage(scope, recorded_at, spent_by, call.latency_ms, sums)
         if run is None:
             return
         run.is_changed = True
@@ -556,22 +336,8 @@ class OrchestrationBooks:
         run.row["step_cost"] += cost
         by = ("", "", step["agent_id"], run.row["workflow_id"], NOBODY)
         sums = {"steps": 1, "step_cost": cost}
-        self._add_usage(work.scope, self._now, by, None, sums)
+        self._rollups.add_usage(work.scope, self._now, by, None, sums)
         return step
-
-    def _add_usage(
-        self,
-        scope: Scope,
-        at: datetime,
-        by: Row,
-        latency_ms: int | None,
-        sums: dict[str, int],
-    ) -> None:
-        band = -1 if latency_ms is None else LATENCIES.band(latency_ms)
-        hour = (scope.tenant_id, scope.mode, at.date(), *by, at.hour, band)
-        _add_sums(self._hours, hour, sums)
-        month = (scope.tenant_id, scope.mode, at.date().replace(day=1))
-        self._months[month] += sums.get("cost", 0) + sums.get("step_cost", 0)
 
     def _month(self, scope: Scope) -> Row:
         return scope.tenant_id, scope.mode, self._now.date().replace(day=1)
@@ -585,7 +351,7 @@ class OrchestrationBooks:
         row = run.row
         if not run.is_running:
             same = row["status"] == work.status and _is_same(row["ending"], work.ending)
-            return row if same or work.due else _ended_otherwise(row["status"])
+            return row if same or work.due else ended_otherwise(row["status"])
         is_over = row["expires_at"] <= self._now
         if work.due and not is_over:
             return row
@@ -598,25 +364,8 @@ class OrchestrationBooks:
         row["receipt_id"] = entry.receipt_id
         page.place(entry)
         run.has_ended = run.is_changed = True
-        self._count_run(work.scope, run)
+        self._rollups.count_run(work.scope, row, run.costs_by())
         return row
-
-    def _count_run(self, scope: Scope, run: Run) -> None:
-        """Count the run in each of the ways in which runs can be grouped."""
-        costs: dict[tuple[str, str], int] = defaultdict(int)
-        costs["", ""] = run.total_cost
-        rows = [*run.costs, *((*by, cost) for by, cost in run.spent_here.items())]
-        for *values, cost in rows:
-            for name, value in zip(SPENT_BY, values, strict=True):
-                dimension = name.removesuffix("_id") if name == "api_key_id" else name
-                costs[dimension, str(value)] += cost
-        day = run.row["ended_at"].date()
-        for (dimension, value), cost in costs.items():
-            band, status = COSTS.band(cost), run.row["status"]
-            key = scope.tenant_id, scope.mode, day, dimension, value, status, band
-            counted = self._run_days[key]
-            counted[0] += 1
-            counted[1] += cost
 
     # Pricing anew
 
@@ -639,12 +388,8 @@ class OrchestrationBooks:
                 price.after,
             )
         )
-        day = price.recorded_at.date()
-        corrections = self._corrections[
-            (scope.tenant_id, scope.mode, day, *price.spent_by)
-        ]
-        corrections[0] += price.after - (price.before or 0)
-        corrections[1] += price.was_unpriced and adjusted is None
+        first = price.was_unpriced and adjusted is None
+        self._rollups.correct(scope, price, priced_first=first)
         return True
 
     # Writing
@@ -657,16 +402,6 @@ class OrchestrationBooks:
         looked_at = [run for run in old if not run.expected]
         recalled = [run for run in old if run.expected]
         ended = [run for run in old if run.has_ended]
-        days: dict[Row, dict[str, int]] = {}
-        for hour, sums in self._hours.items():
-            _add_sums(days, hour[: len(DAY)], sums)
-        for day in self._corrections:
-            days.setdefault(day, {})
-        day_rows = [
-            (*_sums_row(day, sums), *self._corrections.get(day, (0, 0)))
-            for day, sums in days.items()
-        ]
-        months = [(*month, spent) for month, spent in self._months.items() if spent]
         return [
             (INSERT_RUNS, [_columns(run, RUN) for run in new]),
             (SET_TOTALS, [_columns(run, RUN_TOTALS | RUN_ID) for run in looked_at]),
@@ -678,26 +413,12 @@ class OrchestrationBooks:
             (INSERT_INFERENCES, self._inferences),
             (INSERT_STEPS, self._steps),
             (INSERT_ADJUSTMENTS, self._adjustments),
-            (ADD_DAYS, day_rows),
-            (ADD_HOURS, [_sums_row(*item) for item in self._hours.items()]),
-            (ADD_RUN_DAYS, [(*key, *sums) for key, sums in self._run_days.items()]),
-            (ADD_SPEND, months),
+            *self._rollups.writes(),
         ]
 
 
 def _columns(run: Run, columns: Columns) -> Row:
     return tuple(run.row[name] for name in columns)
-
-
-def _add_sums(to: dict[Row, dict[str, int]], key: Row, sums: dict[str, int]) -> None:
-    known = to.setdefault(key, {})
-    for name, value in sums.items():
-        if value:
-            known[name] = known.get(name, 0) + value
-
-
-def _sums_row(key: Row, sums: dict[str, int]) -> Row:
-    return (*key, *[sums.get(name, 0) for name in SUMS])
 
 
 def _is_same(stored: Any, claimed: Any) -> bool:
@@ -742,37 +463,3 @@ def _ending_entry(run: Run, page: Page) -> Entry:
 
 def _cents(nanocents: int) -> str:
     return plain(from_nanocents(nanocents))
-
-
-def not_running(status: str) -> ApiError:
-    return ApiError(
-        Code.NOT_RUNNING,
-        f"The orchestration has ended: {status}.",
-        extra={"status": str(status)},
-    )
-
-
-def too_many_steps(limit: int) -> ApiError:
-    message = f"The orchestration has had its {limit} steps (max_steps)."
-    return ApiError(Code.NOT_RUNNING, message, extra={"status": str(Status.FAILED)})
-
-
-def _ended_otherwise(status: str) -> ApiError:
-    return ApiError(
-        Code.CONFLICT,
-        f"The orchestration has ended otherwise: {status}.",
-        extra={"status": str(status)},
-    )
-
-
-def _beyond_exactness() -> ApiError:
-    # The final receipt carries the totals, and no receipt an integer beyond 2^53-1:
-    # such a run could never end.
-    return invalid({"body": ["The sums that this adds to would no longer be exact."]})
-
-
-def _over_budget(whose: str, limit: int) -> ApiError:
-    return ApiError(
-        Code.BUDGET_EXCEEDED,
-        f"The budget of {whose}, {_cents(limit)} cents, is spent.",
-    )

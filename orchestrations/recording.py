@@ -11,12 +11,12 @@ from uuid import UUID
 
 from lucid.api.errors import invalid
 from lucid.api.strict_json import without_literals
-from orchestrations.books import Call
 from orchestrations.claims import NewInference
 from orchestrations.models import CostSource, Orchestration
 from orchestrations.money import plain, to_nanocents
 from orchestrations.pricing import Quote, quote
 from orchestrations.usage import Reading, Tokens, read_usage
+from orchestrations.work import Call
 from receipts.entry import EntryTooLarge, make_entry
 from receipts.keyring import Keyring
 from tenants.authentication import Principal

@@ -15,11 +15,12 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from orchestrations.books import NewPrice, OrchestrationBooks, Reprice, Scope
+from orchestrations.books import OrchestrationBooks
 from orchestrations.models import Adjustment, CostSource, Inference
 from orchestrations.money import plain, to_nanocents
 from orchestrations.pricing import Quote, quote
 from orchestrations.usage import Tokens
+from orchestrations.work import NewPrice, Reprice, Scope
 from receipts.entry import Entry, make_entry
 from receipts.keyring import Keyring, keyring_for
 from receipts.ledger import LedgerUnavailable, StaleKeyring, Submission, append

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from orchestrations.books import End, OrchestrationBooks, Scope
+from orchestrations.books import OrchestrationBooks
 from orchestrations.models import Orchestration
+from orchestrations.work import End, Scope
 from receipts.keyring import keyring_for
 from receipts.ledger import LedgerUnavailable, StaleKeyring, Submission, append
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from orchestrations import agent_api, api, cost_api
+from orchestrations import agent_api, api, cost_api, inference_api
 
 _RUN = "v1/orchestrations/<str:name>"
 
@@ -10,16 +10,22 @@ v1: list[URLPattern] = [
     path("v1/orchestrations", api.OrchestrationList.as_view(), name="orchestrations"),
     path("v1/orchestrations/execute", api.OrchestrationExecute.as_view()),
     path(_RUN, api.OrchestrationDetail.as_view(), name="orchestration"),
-    path(f"{_RUN}/inferences", api.InferenceList.as_view(), name="inferences"),
-    path(f"{_RUN}/llm-inference", api.InferenceList.as_view()),
-    path(f"{_RUN}/inferences/batch", api.InferenceBatch.as_view()),
+    path(
+        f"{_RUN}/inferences", inference_api.InferenceList.as_view(), name="inferences"
+    ),
+    path(f"{_RUN}/llm-inference", inference_api.InferenceList.as_view()),
+    path(f"{_RUN}/inferences/batch", inference_api.InferenceBatch.as_view()),
     path(f"{_RUN}/steps", api.StepList.as_view(), name="steps"),
     path(f"{_RUN}/complete", api.OrchestrationComplete.as_view()),
     path(f"{_RUN}/fail", api.OrchestrationFail.as_view()),
     path(f"{_RUN}/cancel", api.OrchestrationCancel.as_view()),
     path(f"{_RUN}/receipts", api.OrchestrationReceipts.as_view()),
-    path("v1/inferences/<str:name>", api.InferenceDetail.as_view(), name="inference"),
-    path("v1/inferences/<str:name>/proof", api.InferenceProof.as_view()),
+    path(
+        "v1/inferences/<str:name>",
+        inference_api.InferenceDetail.as_view(),
+        name="inference",
+    ),
+    path("v1/inferences/<str:name>/proof", inference_api.InferenceProof.as_view()),
     path("v1/costs", cost_api.CostSummary.as_view(), name="cost-summary"),
     path("v1/observability/metrics", cost_api.Metrics.as_view(), name="metrics"),
     path("v1/budgets", cost_api.BudgetList.as_view(), name="budget-list"),
