@@ -275,16 +275,16 @@ class PostgresTransaction:
         return bool(written)
 
     def _commit_with_more(self, head: list[bytes | None], changes: Changes) -> bool:
+        # Without a BEGIN, what goes before one synchronisation point is one
+        # transaction, and rolled back by the first error.
+        calls: list[Call] = [(SET_HEAD, head)]
         writes = [(write, rows) for write, rows in changes.writes() if write != HEADS]
-        calls: list[Call] = [(BEGIN, []), (SET_HEAD, head)]
         calls += [write.call(rows) for write, rows in writes]
-        self._begun = True
         try:
-            self._open.run([*calls, (COMMIT, [])])
+            self._open.run(calls)
         except psycopg.errors.UniqueViolation as error:
             raise RunIdTaken from error
         except psycopg.errors.DivisionByZero:
-            self._open.run([(ROLLBACK, [])])
             return False
         except psycopg.OperationalError as error:
             if not self._open.broken:
