@@ -4,7 +4,10 @@ Threads wait for the group commit, which takes all that wait along in one
 transaction: fewer threads make smaller batches. 32 of them cost 1 MB in all.
 """
 
+import ctypes
 import os
+
+M_ARENA_MAX = -8  # malloc.h
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
@@ -16,3 +19,14 @@ keepalive = 75
 # Where gunicorn notes that a worker is alive; on a disk this can block for seconds.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 control_socket_disable = True
+
+
+def post_fork(server: object, worker: object) -> None:
+    """Let a worker's threads share two heaps of the C library.
+
+    It would give each its own, up to sixteen on two cores: a third of a worker's
+    memory after large batches, and no faster under Python's lock.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl has not
+    if mallopt:
+        mallopt(M_ARENA_MAX, 2)
