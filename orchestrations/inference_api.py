@@ -150,7 +150,8 @@ class InferenceBatch(InferenceList):
             return 200, {"success": True, "results": answers}
 
         answer = self.work(request, compose, render)
-        self.run(request, name)  # settles it, if its time is over
+        if Code.NOT_RUNNING.encode() in answer.content:
+            self.run(request, name)  # settles it, if its time is over
         return answer
 
     def _result(self, result: Logged | Conflict | ApiError) -> dict[str, Any]:
