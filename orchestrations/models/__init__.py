@@ -1,0 +1,38 @@
+"""What agents did and what it cost: runs, their calls and steps, money, rollups.
+
+Rows that count something (totals of a run, the Usage tables, MonthSpend) are written
+by `orchestrations.books` in the ledger's transaction, with what they count. Like
+receipts they are protected by the lock on their log's row, so their foreign keys
+need no constraint.
+"""
+
+from orchestrations.models.rollups import MonthSpend, RunDay, Usage, UsageDay, UsageHour
+from orchestrations.models.runs import (
+    NOBODY,
+    Adjustment,
+    CostSource,
+    Inference,
+    Orchestration,
+    Provider,
+    Step,
+    Tokens,
+)
+from orchestrations.models.terms import Budget, Price
+
+__all__ = [
+    "NOBODY",
+    "Adjustment",
+    "Budget",
+    "CostSource",
+    "Inference",
+    "MonthSpend",
+    "Orchestration",
+    "Price",
+    "Provider",
+    "RunDay",
+    "Step",
+    "Tokens",
+    "Usage",
+    "UsageDay",
+    "UsageHour",
+]
