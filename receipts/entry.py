@@ -71,12 +71,14 @@ def make_entry(
     timestamp: int | None,
     claims: dict[str, Any],
     derived: frozenset[str] = frozenset(),
+    receipt_id: UUID | None = None,
 ) -> Entry:
     """Sign a receipt of `claims`, the members particular to its type.
 
     `timestamp` is the claimed time in Unix seconds, None when the caller claims
     none. Of `claims`, the `derived` are what we made of the others: a repeat need
-    not agree with them. Raises EntryTooLarge.
+    not agree with them. `receipt_id` is a new UUIDv7 unless it was given out before.
+    Raises EntryTooLarge.
     """
     now = int(time.time())
     body = {
@@ -102,7 +104,7 @@ def make_entry(
             f"{len(data)} bytes; an entry has at most {MAX_ENTRY_BYTES}"
         )
     return Entry(
-        receipt_id=uuid7(),
+        receipt_id=receipt_id or uuid7(),
         members=body | seal,
         data=data,
         leaf_hash=leaf_hash(data),

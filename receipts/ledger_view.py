@@ -65,23 +65,30 @@ class LedgerView(ApiView):
 
     def submit(self, request: Request, compose: Compose, render: Render) -> Answer:
         """As `append`, for a whole submission: one that keeps books, say."""
+
+        def claiming(keyring: Keyring, principal: Principal) -> Submission:
+            submission = compose(keyring, principal)
+            submission.claim = claim_of(request, principal.tenant_id, principal.mode)
+            submission.render = render
+            return submission
+
+        return _answer(self.appended(request, claiming), render)
+
+    def appended(self, request: Request, compose: Compose) -> Submission:
+        """Return what `compose` makes, its results durable; raises the 503."""
         for _ in range(ATTEMPTS):
             principal: Principal = request.auth  # type: ignore[assignment]
             keyring = keyring_for(
                 principal.tenant_id, principal.mode, principal.keyring_version
             )
             submission = compose(keyring, principal)
-            submission.claim = claim_of(request, principal.tenant_id, principal.mode)
-            submission.render = render
             try:
-                append(submission)
+                return append(submission)
             except StaleKeyring:
                 request.auth = refresh(request)
             except LedgerUnavailable:
                 discard_dead()  # those for reading had the same server
                 raise unavailable() from None
-            else:
-                return _answer(submission, render)
         raise unavailable()
 
 

@@ -54,7 +54,7 @@ class Find:
     """Rows whose key is among those asked for, each once; `columns` of them.
 
     With `sums`, rows are put together that agree in `columns`, which the sums of
-    these integer columns then follow.
+    these integer columns then follow; with `counts`, how many rows they were.
     """
 
     table: str
@@ -62,6 +62,7 @@ class Find:
     columns: Columns
     sums: tuple[str, ...] = ()
     where: str = "TRUE"  # of `t`: what a partial index asks for
+    counts: bool = False
 
     @cached_property
     def statement(self) -> Statement:
@@ -71,12 +72,15 @@ class Find:
             f" WHERE {self.where} {self._grouped}"
         )
         answers = self.columns | {f"sum_{name}": BIGINT for name in self.sums}
+        if self.counts:
+            answers |= {"count": BIGINT}
         return Statement(f"find_{self.table}_{'_'.join(self.key)}", sql, answers)
 
     @property
     def _answers(self) -> str:
         sums = [f'CAST(COALESCE(SUM(t."{name}"), 0) AS bigint)' for name in self.sums]
-        return ", ".join([*(f't."{name}"' for name in self.columns), *sums])
+        counts = ["COUNT(*)"] if self.counts else []
+        return ", ".join([*(f't."{name}"' for name in self.columns), *sums, *counts])
 
     @property
     def _grouped(self) -> str:
@@ -163,6 +167,21 @@ def add(table: str, key: Columns, sums: Columns) -> Write:
         columns,
         lambda source: f"{start} SELECT * FROM {source} AS new {end}",  # noqa: S608  constants
         f"{start} VALUES ({', '.join(['%s'] * len(columns))}) {portable_end}",
+    )
+
+
+def delete(table: str, key: Columns) -> Write:
+    """Delete the rows with that key, where there are such."""
+    joined = " AND ".join(f'{table}."{column}" = gone."{column}"' for column in key)
+    found = " AND ".join(f'"{column}" = %s' for column in key)
+    return Write(
+        f"delete_{table}",
+        key,
+        lambda source: (
+            f"DELETE FROM {table} USING {source} AS gone({names(key)})"  # noqa: S608  constants
+            f" WHERE {joined}"
+        ),
+        f"DELETE FROM {table} WHERE {found}",  # noqa: S608  constants
     )
 
 

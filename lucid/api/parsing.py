@@ -34,10 +34,7 @@ def from_json(kind: type[FromJSON], value: Any) -> Any:
 
 def read_json(request: HttpRequest, *, literal: bool = False) -> Any:
     """Return the body of a request, parsed strictly (LEDGER section 1)."""
-    if request.content_type != "application/json":
-        raise ApiError(
-            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json."
-        )
+    _check_content_type(request)
     _accept_chunked(request)
     # `body` holds to DATA_UPLOAD_MAX_MEMORY_SIZE, and keeps the bytes for the
     # fingerprint of an Idempotency-Key.
@@ -47,10 +44,35 @@ def read_json(request: HttpRequest, *, literal: bool = False) -> Any:
         raise invalid({error.field or "body": [error.message]}) from None
 
 
+def read_bytes(request: HttpRequest, limit: int) -> bytes:
+    """Return the body of a JSON request as it came, of at most `limit` bytes.
+
+    For bodies that may be larger than those that `read_json` takes.
+    """
+    _check_content_type(request)
+    stream: Any = request
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        if not request.META.get("wsgi.input_terminated"):
+            raise ApiError(Code.INVALID_REQUEST, "Send a Content-Length.")
+        stream = request.META["wsgi.input"]
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        message = f"The request body is larger than {limit >> 20} MiB."
+        raise ApiError(Code.PAYLOAD_TOO_LARGE, message)
+    return body
+
+
 def refuse_nul(request: HttpRequest) -> None:
     """Refuse what no name contains and PostgreSQL cannot be asked for."""
     if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
         raise ApiError(Code.INVALID_REQUEST, "The URL has a NUL character in it.")
+
+
+def _check_content_type(request: HttpRequest) -> None:
+    if request.content_type != "application/json":
+        raise ApiError(
+            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json."
+        )
 
 
 def _accept_chunked(request: HttpRequest) -> None:
