@@ -1,7 +1,9 @@
 """How gunicorn serves Lucid: `gunicorn -c python:lucid.gunicorn lucid.wsgi`.
 
 Threads wait for the group commit, which takes all that wait along in one
-transaction: fewer threads make smaller batches. 32 of them cost 1 MB in all.
+transaction: fewer threads make smaller batches. 32 of them cost 1 MB in all. The
+calls that the gateway makes wait for their providers on threads besides, so that
+slow providers never hold up receipts; threads are started as they are needed.
 """
 
 import ctypes
@@ -12,7 +14,9 @@ M_ARENA_MAX = -8  # malloc.h
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
 workers = int(os.environ.get("LUCID_WORKERS", "2"))
-threads = int(os.environ.get("LUCID_THREADS", "32"))
+threads = int(os.environ.get("LUCID_THREADS", "32")) + int(
+    os.environ.get("LUCID_GATEWAY_CALLS", "128")
+)
 timeout = 60
 graceful_timeout = 20
 keepalive = 75

@@ -63,6 +63,17 @@ LUCID_IDEMPOTENCY_HOURS = env.int("LUCID_IDEMPOTENCY_HOURS", default=24)
 # Seconds that a request may wait for its receipt to be durable before 503.
 LUCID_APPEND_TIMEOUT = env.int("LUCID_APPEND_TIMEOUT", default=10)
 
+# The gateway: calls that one worker has under way, 503 beyond; what a request and an
+# answer may have, in bytes; how long a stream is read on when its client has left;
+# output tokens held back from a budget for a request that names no limit; and where
+# what became of calls waits while the database is away.
+LUCID_GATEWAY_CALLS = env.int("LUCID_GATEWAY_CALLS", default=128)
+LUCID_GATEWAY_MAX_REQUEST = env.int("LUCID_GATEWAY_MAX_REQUEST", default=32 << 20)
+LUCID_GATEWAY_MAX_ANSWER = env.int("LUCID_GATEWAY_MAX_ANSWER", default=64 << 20)
+LUCID_GATEWAY_DRAIN_SECONDS = env.int("LUCID_GATEWAY_DRAIN_SECONDS", default=60)
+LUCID_ASSUMED_OUTPUT_TOKENS = env.int("LUCID_ASSUMED_OUTPUT_TOKENS", default=4096)
+LUCID_SPOOL_DIR = env.str("LUCID_SPOOL_DIR", default="") or str(data_dir() / "spool")
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

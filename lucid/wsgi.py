@@ -4,6 +4,7 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from orchestrations import catalogue
+from orchestrations.gateway import worker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid.settings")
 
@@ -13,3 +14,4 @@ application = get_wsgi_application()
 # first request, not within it.
 get_resolver().url_patterns  # noqa: B018
 catalogue.warm()
+worker.start()

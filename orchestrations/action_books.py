@@ -12,9 +12,9 @@ from typing import Any
 from django.utils import timezone
 
 from lucid.api.errors import ApiError, not_found
-from orchestrations.books import Run
 from orchestrations.models import Orchestration
 from orchestrations.refusals import not_running
+from orchestrations.run_state import Run
 from orchestrations.tables import FIND_RUNS
 from orchestrations.work import Scope
 from receipts.entry import Entry

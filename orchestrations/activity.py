@@ -38,6 +38,7 @@ class Activity:
     steps: int = 0
     unpriced: int = 0
     flagged: int = 0
+    failed: int = 0
     latency_ms: int = 0
     timed: int = 0
     bands: dict[int, int] = field(default_factory=dict)
@@ -86,6 +87,7 @@ SUMS = {
     "steps": Sum("steps"),
     "unpriced": Sum("unpriced"),
     "flagged": Sum("flagged"),
+    "failed": Sum("failed"),
     "latency_ms": Sum("latency_ms"),
     "timed": Sum("timed"),
 }

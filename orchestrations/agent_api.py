@@ -83,7 +83,7 @@ class AgentReceiptList(OrchestrationsView):
         extra = claims.members()
 
         def compose(scope: Scope, keyring: Keyring, principal: Principal) -> Work:
-            call = call_of(inference, facts, keyring, principal, extra)
+            call = call_of(inference, facts, keyring, principal.api_key_id, extra)
             return Record(scope, facts.id if facts else "", [call])
 
         return self.work(request, compose, self._rendered)

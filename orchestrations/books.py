@@ -8,41 +8,47 @@ is looked at and spent in one go.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar
-from uuid import UUID, uuid4
+from typing import Any, ClassVar, TypeGuard
+from uuid import UUID
 
 import msgspec
 from django.utils import timezone
 
 from lucid.api.errors import ApiError, not_found
-from orchestrations.models import NOBODY, Orchestration, Step
-from orchestrations.money import from_nanocents, plain
+from orchestrations.models import NOBODY, NOT_COMPLETED, Orchestration, Step
 from orchestrations.refusals import (
+    at_capacity,
     beyond_exactness,
     ended_otherwise,
     not_running,
     over_budget,
+    over_budget_with,
     too_many_steps,
 )
 from orchestrations.rollups import Rollups
+from orchestrations.run_state import Run, ending_entry
 from orchestrations.tables import (
+    ATTEMPT,
+    DELETE_ATTEMPTS,
     FIND_ADJUSTMENTS,
     FIND_COSTS,
     FIND_RUNS,
     FIND_SPEND,
+    FIND_UNDER_WAY,
     FOUND,
     INSERT_ADJUSTMENTS,
+    INSERT_ATTEMPTS,
     INSERT_INFERENCES,
     INSERT_RUNS,
+    INSERT_SALTS,
     INSERT_STEPS,
     RUN,
     RUN_ENDING,
     RUN_ID,
     RUN_TOTALS,
+    SALTS,
     SET_ENDINGS,
     SET_EXPECTED_TOTALS,
     SET_TOTALS,
@@ -50,8 +56,9 @@ from orchestrations.tables import (
     STEP,
     TOKENS,
 )
-from orchestrations.usage import Tokens
+from orchestrations.under_way import UnderWay, log_of
 from orchestrations.work import (
+    Begin,
     Call,
     End,
     NewPrice,
@@ -59,64 +66,21 @@ from orchestrations.work import (
     Record,
     Reprice,
     Scope,
+    Settle,
     Start,
     Work,
 )
 from receipts import canonical
 from receipts.canonical import MAX_INTEGER
 from receipts.columns import Columns
-from receipts.entry import Entry, make_entry
 from receipts.ledger import Logged, Page
-from receipts.merkle import Frontier, leaf_hash
+from receipts.merkle import leaf_hash
 from receipts.rows import Find, Row, Write
 
 Status = Orchestration.Status
 
 MEMORY_LIMIT = 10_000  # runs; some 20 MB
-
-
-@dataclass(slots=True)
-class Run:
-    """An orchestration as the transaction found it, and what becomes of it."""
-
-    row: dict[str, Any]
-    is_new: bool = False
-    is_changed: bool = False
-    has_ended: bool = False
-    leaves: list[bytes] = field(default_factory=list)
-    costs: list[Row] = field(default_factory=list)  # SPENT_BY and a sum
-    spent_here: dict[Row, int] = field(default_factory=lambda: defaultdict(int))
-    expected: Row = ()  # SIGNS, of a run that was remembered and not looked at
-
-    @property
-    def is_running(self) -> bool:
-        return bool(self.row["status"] == Status.RUNNING)
-
-    @property
-    def total_cost(self) -> int:
-        return int(self.row["cost"] + self.row["step_cost"])
-
-    def total_tokens_with(self, call: Call) -> int:
-        tokens = Tokens(**{name: self.row[name] for name in TOKENS})
-        return tokens.total + call.tokens.total
-
-    def costs_by(self) -> list[tuple[Row, int]]:
-        """Return what its calls cost, those of this batch too, by SPENT_BY."""
-        before = [(row[:-1], int(row[-1])) for row in self.costs]
-        return [*before, *self.spent_here.items()]
-
-    def is_of(self, scope: Scope) -> bool:
-        owner = self.row["tenant_id"], self.row["mode"]
-        return owner == (scope.tenant_id, scope.mode)
-
-    def frontier(self) -> Frontier:
-        """Take the leaves into the frontier and return it."""
-        size = self.row["inference_count"] - len(self.leaves)
-        frontier = Frontier.from_bytes(size, bytes(self.row["frontier"]))
-        frontier = frontier.append(self.leaves)
-        self.leaves.clear()
-        self.row["frontier"] = frontier.to_bytes()
-        return frontier
+RUN_IS_OVER = "run is over"  # answers a Settle
 
 
 class OrchestrationBooks:
@@ -135,10 +99,13 @@ class OrchestrationBooks:
         self._rollups = Rollups()
         self._adjusted: dict[UUID, tuple[UUID, int]] = {}
         self._adjustments: list[Row] = []
+        self._under_way = UnderWay()
+        self._begun: list[tuple[Row, Row]] = []  # attempts and their salts
+        self._settled: list[Row] = []
         self._lookups: list[tuple[Find, list[Row]]] = []
 
     def lookups(self, works: Sequence[Work]) -> list[tuple[Find, Sequence[Row]]]:
-        runs, months, costs = set(), set(), set()
+        runs, months, costs, logs = set(), set(), set(), set()
         priced: set[Row] = set()
         for work in works:
             if isinstance(work, Start):
@@ -149,7 +116,9 @@ class OrchestrationBooks:
                 continue
             if work.orchestration_id:
                 runs.add((work.orchestration_id,))
-            if isinstance(work, End):
+            if isinstance(work, Begin):
+                logs.add(log_of(work.scope))
+            if isinstance(work, End) or (isinstance(work, Settle) and work.ending):
                 costs.add((work.scope.tenant_id, work.orchestration_id))
             elif work.scope.month_limit is not None:
                 months.add(self._month(work.scope))
@@ -157,6 +126,7 @@ class OrchestrationBooks:
             (FIND_RUNS, runs),
             (FIND_SPEND, months),
             (FIND_COSTS, costs),
+            (FIND_UNDER_WAY, logs),
             (FIND_ADJUSTMENTS, priced),
         )
         self._lookups = [(find, list(keys)) for find, keys in wanted if keys]
@@ -172,12 +142,13 @@ class OrchestrationBooks:
         for inference_id, *latest in sorted(rows.get(FIND_ADJUSTMENTS, [])):
             # Receipt ids are in the order of time, so the last one stays.
             self._adjusted[inference_id] = latest[0], latest[1]
+        self._under_way.take(rows.get(FIND_UNDER_WAY, []))
         for row in rows.get(FIND_COSTS, []):
             self._runs[row[0]].costs.append(row[1:])
 
     def recall(self, works: Sequence[Work]) -> bool:
         for work in works:
-            if not isinstance(work, Record) or work.scope.month_limit is not None:
+            if not _is_recallable(work):
                 return False
             name = work.orchestration_id
             if not name or name in self._runs:
@@ -202,9 +173,13 @@ class OrchestrationBooks:
     def keep(self, work: Work, page: Page) -> list[Any]:
         match work:
             case Start():
-                return [self._start(work)]
+                return [self._start(work.row)]
             case Record():
                 return self._record(work, page)
+            case Begin():
+                return [self._begin(work)]
+            case Settle():
+                return [self._settle(work, page)]
             case Perform():
                 return [self._perform(work)]
             case End():
@@ -212,21 +187,21 @@ class OrchestrationBooks:
             case Reprice():
                 return [self._reprice(work.scope, item, page) for item in work.prices]
 
-    def _start(self, work: Start) -> dict[str, Any]:
+    def _start(self, start: dict[str, Any]) -> dict[str, Any]:
         totals = dict.fromkeys(RUN_TOTALS, 0) | {"frontier": b""}
         ending = dict.fromkeys(RUN_ENDING) | {"status": Status.RUNNING.value}
-        row = work.row | ending | totals
+        row = start | ending | totals
         self._runs[row["id"]] = Run(row, is_new=True)
         return row
 
-    def _run(self, work: Record | Perform | End) -> Run | None:
-        run = self._runs.get(work.orchestration_id)
-        return run if run and run.is_of(work.scope) else None
+    def _run(self, scope: Scope, name: str) -> Run | None:
+        run = self._runs.get(name)
+        return run if run and run.is_of(scope) else None
 
     # Calls and steps
 
     def _record(self, work: Record, page: Page) -> list[Any]:
-        run = self._run(work)
+        run = self._run(work.scope, work.orchestration_id)
         results: list[Any] = []
         for call in work.calls:
             refusal = self._refusal(work.scope, work.orchestration_id, run)
@@ -236,7 +211,7 @@ class OrchestrationBooks:
             if refusal is None:
                 result = page.place(call.entry)
                 if isinstance(result, Logged) and not result.replayed:
-                    self._count(work, run, call, result)
+                    self._count(work.scope, run, call, result)
             else:
                 # What was recorded before the end is still there to be asked for.
                 result = (call.named and page.replay_of(call.entry)) or refusal
@@ -245,24 +220,33 @@ class OrchestrationBooks:
 
     def _refusal(self, scope: Scope, name: str, run: Run | None) -> ApiError | None:
         if name:
-            if run is None:
-                return not_found("orchestration")
-            if not run.is_running:
-                return not_running(run.row["status"])
-            if run.row["expires_at"] <= self._now:
-                return not_running(Status.TIMEOUT)
+            if refusal := self._refusal_of(run):
+                return refusal
+            assert run is not None  # noqa: S101  else it was refused
             budget = run.row["budget"]
             if budget is not None and run.total_cost >= budget:
                 return over_budget("the orchestration", budget)
-        if scope.month_limit is not None:
-            month = self._month(scope)
-            spent = self._spent.get(month, 0) + self._rollups.months[month]
-            if spent >= scope.month_limit:
-                return over_budget("this month", scope.month_limit)
+        limit = scope.month_limit
+        if limit is not None and self._month_spent(scope) >= limit:
+            return over_budget("this month", limit)
         return None
 
-    def _count(self, work: Record, run: Run | None, call: Call, logged: Logged) -> None:
-        scope, entry = work.scope, call.entry
+    def _refusal_of(self, run: Run | None) -> ApiError | None:
+        if run is None:
+            return not_found("orchestration")
+        if not run.is_running:
+            return not_running(run.row["status"])
+        return not_running(Status.TIMEOUT) if self._is_over(run) else None
+
+    def _is_over(self, run: Run) -> bool:
+        return bool(run.row["expires_at"] <= self._now)
+
+    def _month_spent(self, scope: Scope) -> int:
+        month = self._month(scope)
+        return int(self._spent.get(month, 0) + self._rollups.months[month])
+
+    def _count(self, scope: Scope, run: Run | None, call: Call, logged: Logged) -> None:
+        entry = call.entry
         recorded_at = datetime.fromtimestamp(entry.members["issued_at"], UTC)
         tokens = call.tokens.counts()
         cost, list_price = call.cost or 0, call.list_price or 0
@@ -271,7 +255,7 @@ class OrchestrationBooks:
                 entry.receipt_id,
                 scope.tenant_id,
                 scope.mode,
-                work.orchestration_id,
+                run.row["id"] if run else "",
                 logged.leaf_index,
                 recorded_at,
                 call.model,
@@ -285,12 +269,15 @@ class OrchestrationBooks:
                 call.list_price,
                 call.cost_source,
                 call.flagged,
+                call.outcome,
+                call.served_model,
                 *tokens.values(),
             )
         )
         sums = {**tokens, "calls": 1, "cost": cost, "list_price": list_price}
         sums["unpriced"] = int(call.cost is None)
         sums["flagged"] = int(call.flagged)
+        sums["failed"] = int(call.outcome in NOT_COMPLETED)
         if call.latency_ms is not None:
             sums |= {"latency_ms": call.latency_ms, "timed": 1}
         spent_by = (
@@ -310,21 +297,81 @@ class OrchestrationBooks:
         row["inference_count"] += 1
         row["unpriced_count"] += sums["unpriced"]
         row["flagged_count"] += sums["flagged"]
+        row["failed_count"] += sums["failed"]
         for name in (*TOKENS, "cost", "list_price"):
             row[name] += sums[name]
 
+    # Calls that the gateway makes
+
+    def _begin(self, work: Begin) -> ApiError | None:
+        if refusal := self._refusal_to_begin(work):
+            return refusal
+        if work.run:
+            self._start(work.run)
+        self._under_way.begin(work.scope, work.attempt)
+        attempt = tuple(work.attempt[name] for name in ATTEMPT)
+        salts = tuple(work.salts[name] for name in SALTS)
+        self._begun.append((attempt, salts))
+        return None
+
+    def _refusal_to_begin(self, work: Begin) -> ApiError | None:
+        """Refuse a call that may cost more than is left when all under way have."""
+        scope, attempt, under_way = work.scope, work.attempt, self._under_way
+        if under_way.calls(scope, attempt["provider"]) >= work.concurrency:
+            return at_capacity(attempt["provider"], work.concurrency)
+        name, most = work.orchestration_id, attempt["reserved"]
+        if name and not work.run:
+            run = self._run(scope, name)
+            if refusal := self._refusal_of(run):
+                return refusal
+            assert run is not None  # noqa: S101  else it was refused
+            spent = run.total_cost + under_way.reserved(scope, name)
+            budget = run.row["budget"]
+            if budget is not None and not _has_room(budget, spent, most):
+                return over_budget_with("the orchestration", budget, spent, most)
+        limit = scope.month_limit
+        if limit is not None:
+            spent = self._month_spent(scope) + under_way.reserved(scope)
+            if not _has_room(limit, spent, most):
+                return over_budget_with("this month", limit, spent, most)
+        return None
+
+    def _settle(self, work: Settle, page: Page) -> Any:
+        name, call = work.orchestration_id, work.call
+        run = self._run(work.scope, name) if name else None
+        is_lost = bool(name) and self._refusal_of(run) is not None
+        if call and (is_lost or (run and run.total_tokens_with(call) > MAX_INTEGER)):
+            # It may have been kept by the first of two tries, before the run's end.
+            return page.replay_of(call.entry) or RUN_IS_OVER
+        self._settled.append((work.attempt["receipt_id"],))
+        self._under_way.end(work.scope, work.attempt)
+        logged = page.place(call.entry) if call else None
+        if call and isinstance(logged, Logged) and not logged.replayed:
+            self._count(work.scope, run, call, logged)
+            if work.step and run:
+                self._take_step(work.scope, run, work.step)
+        if work.ending and run and run.is_running:
+            status, ending = work.ending
+            self._end(End(work.scope, name, status, ending), page)
+        return logged
+
     def _perform(self, work: Perform) -> Any:
-        run = self._run(work)
+        run = self._run(work.scope, work.orchestration_id)
         if refusal := self._refusal(work.scope, work.orchestration_id, run):
             return refusal
         assert run is not None  # noqa: S101  else it was refused
         if run.row["step_count"] >= run.row["max_steps"]:
             return too_many_steps(run.row["max_steps"])
+        return self._take_step(work.scope, run, work.step)
+
+    def _take_step(
+        self, scope: Scope, run: Run, claims: dict[str, Any]
+    ) -> dict[str, Any]:
         run.is_changed = True
         run.row["step_count"] += 1
-        step = work.step | {
-            "tenant_id": work.scope.tenant_id,
-            "orchestration_id": work.orchestration_id,
+        step = claims | {
+            "tenant_id": scope.tenant_id,
+            "orchestration_id": run.row["id"],
             "step_number": run.row["step_count"],
             "recorded_at": self._now,
         }
@@ -336,7 +383,7 @@ class OrchestrationBooks:
         run.row["step_cost"] += cost
         by = ("", "", step["agent_id"], run.row["workflow_id"], NOBODY)
         sums = {"steps": 1, "step_cost": cost}
-        self._rollups.add_usage(work.scope, self._now, by, None, sums)
+        self._rollups.add_usage(scope, self._now, by, None, sums)
         return step
 
     def _month(self, scope: Scope) -> Row:
@@ -345,14 +392,14 @@ class OrchestrationBooks:
     # Endings
 
     def _end(self, work: End, page: Page) -> Any:
-        run = self._run(work)
+        run = self._run(work.scope, work.orchestration_id)
         if run is None:
             return not_found("orchestration")
         row = run.row
         if not run.is_running:
             same = row["status"] == work.status and _is_same(row["ending"], work.ending)
             return row if same or work.due else ended_otherwise(row["status"])
-        is_over = row["expires_at"] <= self._now
+        is_over = self._is_over(run)
         if work.due and not is_over:
             return row
         if is_over and not work.due:
@@ -360,7 +407,7 @@ class OrchestrationBooks:
             return not_running(Status.TIMEOUT)
         row["status"], row["ending"] = work.status, work.ending
         row["ended_at"] = row["expires_at"] if is_over else self._now
-        entry = _ending_entry(run, page)
+        entry = ending_entry(run, page)
         row["receipt_id"] = entry.receipt_id
         page.place(entry)
         run.has_ended = run.is_changed = True
@@ -411,10 +458,24 @@ class OrchestrationBooks:
             ),
             (SET_ENDINGS, [_columns(run, RUN_ENDING | RUN_ID) for run in ended]),
             (INSERT_INFERENCES, self._inferences),
+            (INSERT_ATTEMPTS, [attempt for attempt, _ in self._begun]),
+            (INSERT_SALTS, [salts for _, salts in self._begun]),
+            (DELETE_ATTEMPTS, self._settled),
             (INSERT_STEPS, self._steps),
             (INSERT_ADJUSTMENTS, self._adjustments),
             *self._rollups.writes(),
         ]
+
+
+def _is_recallable(work: Work) -> TypeGuard[Record | Settle]:
+    if isinstance(work, Settle):
+        return work.ending is None
+    return isinstance(work, Record) and work.scope.month_limit is None
+
+
+def _has_room(limit: int, spent: int, most: int) -> bool:
+    """Say whether a call of at most that fits; one that costs nothing has to, too."""
+    return spent < limit and spent + most <= limit
 
 
 def _columns(run: Run, columns: Columns) -> Row:
@@ -428,38 +489,3 @@ def _is_same(stored: Any, claimed: Any) -> bool:
         for ending in (stored, claimed)
     )
     return next(written) == next(written)
-
-
-def _ending_entry(run: Run, page: Page) -> Entry:
-    """Sign the final receipt (LEDGER section 1, `orchestration`)."""
-    row, frontier = run.row, run.frontier()
-    totals: dict[str, Any] = {name: row[name] for name in TOKENS}
-    totals |= {
-        "cost_cents": _cents(row["cost"]),
-        "list_price_cents": _cents(row["list_price"]),
-        "unpriced": row["unpriced_count"],
-        "contradictory": row["flagged_count"],
-        "steps": row["step_count"],
-        "step_cost_cents": _cents(row["step_cost"]),
-    }
-    claims = {
-        "orchestration_id": row["id"],
-        "agent_id": row["agent_id"],
-        "status": row["status"],
-        "started_at": int(row["started_at"].timestamp()),
-        "ended_at": int(row["ended_at"].timestamp()),
-        "totals": totals,
-        "inferences": {"count": frontier.size, "root": frontier.root().hex()},
-    }
-    if row["workflow_id"]:
-        claims["workflow_id"] = row["workflow_id"]
-    if output_hash := row["ending"].get("output_hash"):
-        claims["output_hash"] = output_hash
-    if error := row["ending"].get("error"):
-        claims["error"] = error
-    # Of its own run_id: nobody can take it beforehand and so keep a run from ending.
-    return make_entry(page.keyring, "orchestration", f"run_{uuid4().hex}", None, claims)
-
-
-def _cents(nanocents: int) -> str:
-    return plain(from_nanocents(nanocents))

@@ -93,6 +93,7 @@ def _totals(totals: Totals) -> dict[str, Any]:
         "unpriced": usage.still_unpriced,
         "unpriced_as_recorded": usage.unpriced,
         "flagged": usage.flagged,
+        "failed": usage.failed,
         "runs": runs.count,
         "average_run_cost_cents": shown(runs.average_cost),
         "p95_run_cost_cents": shown(runs.p95_cost),
@@ -219,6 +220,7 @@ def _event_counts(measured: Measured) -> dict[str, int]:
         },
         "unpriced": totals.unpriced,
         "flagged": totals.flagged,
+        "failed": totals.failed,
     }
 
 

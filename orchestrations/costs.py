@@ -73,6 +73,7 @@ class Usage:
     unpriced: int = 0
     priced_later: int = 0
     flagged: int = 0
+    failed: int = 0
     steps: int = 0
     step_cost: Decimal = Decimal(0)
 

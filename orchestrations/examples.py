@@ -42,6 +42,7 @@ SUMMARY: dict[str, Any] = {
     "inference_count": 1,
     "unpriced_count": 0,
     "contradictory_count": 0,
+    "failed_count": 0,
     "step_count": 1,
     "inferences": {"count": 1, "root": HASH},
     "budget": {

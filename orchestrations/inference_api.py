@@ -69,7 +69,9 @@ class InferenceList(OrchestrationsView):
         facts = self.facts(request, name)
 
         def compose(scope: Scope, keyring: Keyring, principal: Principal) -> Work:
-            return Record(scope, name, [call_of(claims, facts, keyring, principal)])
+            return Record(
+                scope, name, [call_of(claims, facts, keyring, principal.api_key_id)]
+            )
 
         def render(results: list[Any]) -> tuple[int, Any]:
             return self.rendered(results[0])
@@ -136,7 +138,7 @@ class InferenceBatch(InferenceList):
                 if isinstance(item, ApiError):
                     continue
                 try:
-                    calls.append(call_of(item, facts, keyring, principal))
+                    calls.append(call_of(item, facts, keyring, principal.api_key_id))
                 except ApiError as error:
                     checked[place] = error
             return Record(scope, name, calls)

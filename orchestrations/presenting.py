@@ -56,6 +56,7 @@ def summary(run: Orchestration) -> dict[str, Any]:
         "inference_count": run.inference_count,
         "unpriced_count": run.unpriced_count,
         "contradictory_count": run.flagged_count,
+        "failed_count": run.failed_count,
         "step_count": run.step_count,
         "inferences": {"count": frontier.size, "root": frontier.root().hex()},
         "budget": _budget(run),

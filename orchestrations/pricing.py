@@ -56,6 +56,27 @@ def quote(
     return Quote(_sum(buckets), buckets, CostSource.CATALOGUE, catalogue.VERSION)
 
 
+def quote_served(
+    tenant_id: UUID,
+    version: int,
+    provider: str,
+    names: tuple[str, str],
+    tokens: Tokens,
+    at: datetime,
+) -> Quote | None:
+    """Return what a call costs whose model was asked for by one name, and served
+    under another, "" where that is not known.
+
+    What is charged is what was served, unless the tenant has a price of its own for
+    what it asks for.
+    """
+    asked_name, served_name = names
+    asked = quote(tenant_id, version, provider, asked_name, tokens, at)
+    if not served_name or (asked and asked.source == CostSource.TENANT_PRICE):
+        return asked
+    return quote(tenant_id, version, provider, served_name, tokens, at) or asked
+
+
 def _cents(
     tokens: Tokens, rates: Rates, factor: Decimal | None
 ) -> dict[str, Decimal] | None:

@@ -19,9 +19,24 @@ from orchestrations.usage import Reading, Tokens, read_usage
 from orchestrations.work import Call
 from receipts.entry import EntryTooLarge, make_entry
 from receipts.keyring import Keyring
-from tenants.authentication import Principal
 
-REPORTED = "reported"  # somebody told us; our own gateway witnesses
+REPORTED = "reported"  # somebody told us
+WITNESSED = "witnessed"
+# What a call that our gateway made tells besides.
+OF_WITNESSED = (
+    "outcome",
+    "attempt",
+    "http_status",
+    "error",
+    "served_model",
+    "finish_reason",
+    "streamed",
+    "ttft_ms",
+    "delivered",
+    "usage_estimated",
+    "output_text_hash",
+    "late_orchestration_id",
+)
 # What we make of the claims: prices change, and a repeat is the same claim.
 DERIVED = frozenset({"usage", "cost"})
 MEMORY_LIMIT = 10_000  # runs; some 5 MB
@@ -67,7 +82,7 @@ def call_of(
     claims: NewInference,
     facts: Facts | None,
     keyring: Keyring,
-    principal: Principal,
+    api_key_id: UUID,
     extra: dict[str, Any] | None = None,
 ) -> Call:
     """Price and sign a call; `extra` members go into its body. Raises the 400s."""
@@ -84,7 +99,7 @@ def call_of(
     cost, source = _charged(claims.cost_cents, offer)
     agent_id = claims.agent_id or (facts.agent_id if facts else "")
     body = _body(claims, facts, agent_id, reading, raw)
-    body["cost"] = _cost_member(cost, source, offer)
+    body["cost"] = cost_member(cost, source, offer)
     try:
         entry = make_entry(
             keyring,
@@ -103,7 +118,7 @@ def call_of(
         provider=claims.provider,
         agent_id=agent_id,
         workflow_id=facts.workflow_id if facts else "",
-        api_key_id=principal.api_key_id,
+        api_key_id=api_key_id,
         tokens=tokens or NO_TOKENS,
         sequence=claims.sequence,
         latency_ms=claims.latency_ms,
@@ -137,9 +152,6 @@ def _body(
         "cost_cents": None if claims.cost_cents is None else plain(claims.cost_cents),
         "usage": raw,
     }
-    usage: dict[str, Any] = reading.tokens.counts() if reading.tokens else {}
-    if reading.contradictions:
-        usage["contradictions"] = reading.contradictions
     members = {
         "orchestration_id": facts.id if facts else None,
         "agent_id": agent_id,
@@ -155,12 +167,19 @@ def _body(
         "model": claims.model,
         "provider": claims.provider,
         "observed": REPORTED,
-        "usage": usage,
+        "usage": usage_member(reading),
         **{n: v for n, v in members.items() if v is not None and v != ""},
     }
 
 
-def _cost_member(
+def usage_member(reading: Reading) -> dict[str, Any]:
+    usage: dict[str, Any] = reading.tokens.counts() if reading.tokens else {}
+    if reading.contradictions:
+        usage["contradictions"] = reading.contradictions
+    return usage
+
+
+def cost_member(
     cost: Decimal | None, source: CostSource, offer: Quote | None
 ) -> dict[str, Any]:
     member: dict[str, Any] = {"source": source.value}
@@ -200,6 +219,7 @@ def inference_json(members: dict[str, Any], receipt_id: UUID) -> dict[str, Any]:
         "input_hash": members.get("input_hash"),
         "output_hash": members.get("output_hash"),
         "observed": members["observed"],
+        **{name: members[name] for name in OF_WITNESSED if name in members},
         "started_at": iso(members["timestamp"]),
         "recorded_at": iso(members["issued_at"]),
         "receipt_id": str(receipt_id),

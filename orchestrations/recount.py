@@ -19,6 +19,7 @@ NOBODY = UUID(int=0)
 UNTIMED = -1
 NANOCENTS = 10**9
 ZERO = Decimal(0)
+NOT_COMPLETED = ("failed", "cut", "unknown")
 
 TOKENS = (
     "input_tokens",
@@ -35,6 +36,7 @@ HOUR_SUMS = (
     "list_price",
     "unpriced",
     "flagged",
+    "failed",
     "latency_ms",
     "timed",
     "steps",
@@ -72,6 +74,7 @@ class Call(NamedTuple):
     cost: Decimal | None
     list_price: Decimal | None
     flagged: bool
+    outcome: str = ""
     adjusted: Decimal | None = None
 
     @property
@@ -113,6 +116,7 @@ def of_call(call: Call) -> Addition:
         call.list_price or ZERO,
         int(call.cost is None),
         int(call.flagged),
+        int(call.outcome in NOT_COMPLETED),
         call.latency_ms or 0,
         int(timed),
         0,
@@ -195,6 +199,7 @@ class RunTotals:
             "list_price": sums["list_price"],
             "unpriced_count": sums["unpriced"],
             "flagged_count": sums["flagged"],
+            "failed_count": sums["failed"],
             "step_count": self._steps,
             "step_cost": self._step_cost,
             "frontier": self._frontier.to_bytes(),

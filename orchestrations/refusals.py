@@ -37,5 +37,26 @@ def beyond_exactness() -> ApiError:
 def over_budget(whose: str, limit: int) -> ApiError:
     return ApiError(
         Code.BUDGET_EXCEEDED,
-        f"The budget of {whose}, {plain(from_nanocents(limit))} cents, is spent.",
+        f"The budget of {whose}, {_cents(limit)} cents, is spent.",
     )
+
+
+def over_budget_with(whose: str, limit: int, spent: int, most: int) -> ApiError:
+    left = max(limit - spent, 0)
+    return ApiError(
+        Code.BUDGET_EXCEEDED,
+        f"This call may cost up to {_cents(most)} cents. Of the budget of {whose},"
+        f" {_cents(limit)} cents, {_cents(left)} are neither spent nor held for calls"
+        " under way.",
+    )
+
+
+def at_capacity(provider: str, limit: int) -> ApiError:
+    return ApiError(
+        Code.RATE_LIMITED,
+        f"{provider} has {limit} calls of this tenant under way, all that it may get.",
+    )
+
+
+def _cents(nanocents: int) -> str:
+    return plain(from_nanocents(nanocents))

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from orchestrations.books import OrchestrationBooks
 from orchestrations.models import Adjustment, CostSource, Inference
 from orchestrations.money import plain, to_nanocents
-from orchestrations.pricing import Quote, quote
+from orchestrations.pricing import Quote, quote_served
 from orchestrations.usage import Tokens
 from orchestrations.work import NewPrice, Reprice, Scope
 from receipts.entry import Entry, make_entry
@@ -111,12 +111,15 @@ def _differing(keyring: Keyring, calls: list[Inference]) -> Iterator[_Difference
     for call in calls:
         receipt = receipts[call.pk]
         before = adjusted.get(call.pk, call.cost)
-        offer = quote(
+        tokens = _tokens(call)
+        if call.cost is None and not tokens.total:
+            continue  # nobody knows what it used, which is not nothing
+        offer = quote_served(
             keyring.tenant_id,
             keyring.version,
             call.provider,
-            call.model,
-            _tokens(call),
+            (call.model, call.served_model),
+            tokens,
             datetime.fromtimestamp(receipt.timestamp, UTC),
         )
         if offer is None or offer.cents != before:

@@ -16,7 +16,7 @@ from receipts.columns import (
     UUID_,
     Columns,
 )
-from receipts.rows import Find, add, change, change_expected, insert
+from receipts.rows import Find, add, change, change_expected, delete, insert
 
 TOKENS: Columns = dict.fromkeys(TOKEN_COUNTS, BIGINT)
 RUN_TOTALS: Columns = {
@@ -26,6 +26,7 @@ RUN_TOTALS: Columns = {
     "list_price": BIGINT,
     "unpriced_count": BIGINT,
     "flagged_count": BIGINT,
+    "failed_count": BIGINT,
     "step_count": BIGINT,
     "step_cost": BIGINT,
     "frontier": BYTEA,
@@ -71,6 +72,8 @@ INFERENCE: Columns = {
     "list_price": BIGINT,
     "cost_source": TEXT,
     "flagged": BOOLEAN,
+    "outcome": TEXT,
+    "served_model": TEXT,
     **TOKENS,
 }
 STEP: Columns = {
@@ -105,6 +108,7 @@ SUMS: Columns = {
     "list_price": BIGINT,
     "unpriced": BIGINT,
     "flagged": BIGINT,
+    "failed": BIGINT,
     "latency_ms": BIGINT,
     "timed": BIGINT,
     "steps": BIGINT,
@@ -130,6 +134,29 @@ RUN_DAY: Columns = {
     "cost_band": SMALLINT,
 }
 MONTH: Columns = {**LOG, "month": DATE}
+RECEIPT_ID: Columns = {"receipt_id": UUID_}
+ATTEMPT: Columns = {
+    **RECEIPT_ID,
+    **LOG,
+    "orchestration_id": TEXT,
+    "provider": TEXT,
+    "model": TEXT,
+    "agent_id": TEXT,
+    "api_key_id": UUID_,
+    "number": SMALLINT,
+    "started_at": TIME,
+    "input_hash": TEXT,
+    "ends_run": BOOLEAN,
+    "reserved": BIGINT,
+    "worker_id": UUID_,
+    "deadline": TIME,
+}
+SALTS: Columns = {
+    **RECEIPT_ID,
+    "tenant_id": UUID_,
+    "sealed": BYTEA,
+    "master_key_id": TEXT,
+}
 
 FOUND: Columns = {name: kind for name, kind in RUN.items() if name != "request"}
 FIND_RUNS = Find("orchestrations_orchestration", RUN_ID, FOUND)
@@ -154,9 +181,21 @@ FIND_COSTS = Find(
     where="t.orchestration_id <> ''",
 )
 
+# What is under way, by what it may spend of.
+FIND_UNDER_WAY = Find(
+    "orchestrations_attempt",
+    LOG,
+    {**LOG, "orchestration_id": TEXT, "provider": TEXT},
+    sums=("reserved",),
+    counts=True,
+)
+
 INSERT_RUNS = insert("orchestrations_orchestration", RUN)
 INSERT_INFERENCES = insert("orchestrations_inference", INFERENCE)
 INSERT_ADJUSTMENTS = insert("orchestrations_adjustment", ADJUSTMENT)
+INSERT_ATTEMPTS = insert("orchestrations_attempt", ATTEMPT)
+DELETE_ATTEMPTS = delete("orchestrations_attempt", RECEIPT_ID)
+INSERT_SALTS = insert("orchestrations_contentsalts", SALTS)
 INSERT_STEPS = insert("orchestrations_step", STEP)
 SET_TOTALS = change(
     "set_run_totals", "orchestrations_orchestration", RUN_TOTALS, RUN_ID

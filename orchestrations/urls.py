@@ -3,12 +3,16 @@
 from django.urls import URLPattern, path
 
 from orchestrations import agent_api, api, cost_api, inference_api
+from orchestrations.gateway import api as gateway_api
 
 _RUN = "v1/orchestrations/<str:name>"
 
 v1: list[URLPattern] = [
     path("v1/orchestrations", api.OrchestrationList.as_view(), name="orchestrations"),
     path("v1/orchestrations/execute", api.OrchestrationExecute.as_view()),
+    path("v1/orchestrations/llm-inference", gateway_api.RunInference.as_view()),
+    path("v1/chat/completions", gateway_api.ChatCompletions.as_view()),
+    path("v1/messages", gateway_api.Messages.as_view()),
     path(_RUN, api.OrchestrationDetail.as_view(), name="orchestration"),
     path(
         f"{_RUN}/inferences", inference_api.InferenceList.as_view(), name="inferences"
@@ -25,6 +29,7 @@ v1: list[URLPattern] = [
         inference_api.InferenceDetail.as_view(),
         name="inference",
     ),
+    path("v1/inferences/<str:name>/salts", gateway_api.InferenceSalts.as_view()),
     path("v1/inferences/<str:name>/proof", inference_api.InferenceProof.as_view()),
     path("v1/costs", cost_api.CostSummary.as_view(), name="cost-summary"),
     path("v1/observability/metrics", cost_api.Metrics.as_view(), name="metrics"),

@@ -46,6 +46,9 @@ class Call:
     list_price: int | None
     cost_source: str
     flagged: bool
+    # Of a call that our gateway made:
+    outcome: str = ""
+    served_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,40 @@ class Record:
     scope: Scope
     orchestration_id: str
     calls: list[Call]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A call that the gateway is about to make; answered with None, or why not.
+
+    `attempt` and `salts` are rows of ATTEMPT and SALTS; `run` is of a Start, where
+    a run is begun for this call alone. `concurrency` is how many calls of the
+    tenant the provider gets at a time.
+    """
+
+    scope: Scope
+    orchestration_id: str
+    attempt: dict[str, Any]
+    salts: dict[str, Any]
+    concurrency: int
+    run: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """What became of such a call: its record, or None if it was not made after all.
+
+    `step` and `ending` (a status and what belongs to it) are of a run that was begun
+    for this call alone. Answered with Logged; or with RUN_IS_OVER, having kept
+    nothing: then the call has to be recorded outside of the run.
+    """
+
+    scope: Scope
+    orchestration_id: str
+    attempt: dict[str, Any]
+    call: Call | None
+    step: dict[str, Any] | None = None
+    ending: tuple[str, dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +135,4 @@ class Reprice:
     orchestration_id: str = ""
 
 
-Work = Start | Record | Perform | End | Reprice
+Work = Start | Record | Begin | Settle | Perform | End | Reprice

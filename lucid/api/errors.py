@@ -46,7 +46,10 @@ class Code(StrEnum):
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    RATE_LIMITED = "RATE_LIMITED"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    PROVIDER_ERROR = "PROVIDER_ERROR"
+    PROVIDER_TIMEOUT = "PROVIDER_TIMEOUT"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     UNAVAILABLE = "UNAVAILABLE"
 
@@ -69,8 +72,11 @@ STATUS = {
     Code.IDEMPOTENCY_CONFLICT: 409,
     Code.PAYLOAD_TOO_LARGE: 413,
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
+    Code.RATE_LIMITED: 429,
     Code.BUDGET_EXCEEDED: 429,
     Code.INTERNAL_ERROR: 500,
+    Code.PROVIDER_ERROR: 502,
+    Code.PROVIDER_TIMEOUT: 504,
     Code.UNAVAILABLE: 503,
 }
 
@@ -136,7 +142,7 @@ def answer_error(error: ApiError, request: HttpRequest) -> Answer:
     answer = Answer(error.body(getattr(request, "request_id", None)), error.status)
     if error.status == 401:
         answer["WWW-Authenticate"] = 'Bearer realm="lucid"'
-    if error.status == 503:
+    if error.code in {Code.UNAVAILABLE, Code.RATE_LIMITED}:
         answer["Retry-After"] = RETRY_AFTER
     return answer
 

@@ -6,13 +6,16 @@ receipts they are protected by the lock on their log's row, so their foreign key
 need no constraint.
 """
 
+from orchestrations.models.gateway import Attempt, ContentSalts, ProviderCredential
 from orchestrations.models.rollups import MonthSpend, RunDay, Usage, UsageDay, UsageHour
 from orchestrations.models.runs import (
     NOBODY,
+    NOT_COMPLETED,
     Adjustment,
     CostSource,
     Inference,
     Orchestration,
+    Outcome,
     Provider,
     Step,
     Tokens,
@@ -21,14 +24,19 @@ from orchestrations.models.terms import Budget, Price
 
 __all__ = [
     "NOBODY",
+    "NOT_COMPLETED",
     "Adjustment",
+    "Attempt",
     "Budget",
+    "ContentSalts",
     "CostSource",
     "Inference",
     "MonthSpend",
     "Orchestration",
+    "Outcome",
     "Price",
     "Provider",
+    "ProviderCredential",
     "RunDay",
     "Step",
     "Tokens",

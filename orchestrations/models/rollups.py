@@ -29,6 +29,7 @@ class Usage(Tokens):
     list_price = CentsField(default=Decimal(0))
     unpriced = models.BigIntegerField(default=0)
     flagged = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)  # failed, cut or unknown
     latency_ms = models.BigIntegerField(default=0)  # sum
     timed = models.BigIntegerField(default=0)  # calls with a latency
     steps = models.BigIntegerField(default=0)

@@ -33,6 +33,19 @@ class CostSource(models.TextChoices):
     TENANT_PRICE = "tenant_price"
     CATALOGUE = "catalogue"
     UNPRICED = "unpriced"
+    NO_CHARGE = "no_charge"  # the provider refused, or was not met
+
+
+class Outcome(models.TextChoices):
+    """What became of a call that the gateway made; "" of one that was reported."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"  # no answer, or one that says why not
+    CUT = "cut"  # the answer broke off
+    UNKNOWN = "unknown"  # the server died meanwhile
+
+
+NOT_COMPLETED = (Outcome.FAILED, Outcome.CUT, Outcome.UNKNOWN)
 
 
 class Tokens(models.Model):
@@ -92,6 +105,7 @@ class Orchestration(Tokens):
     list_price = CentsField(default=Decimal(0))
     unpriced_count = models.BigIntegerField(default=0)
     flagged_count = models.BigIntegerField(default=0)
+    failed_count = models.BigIntegerField(default=0)  # failed, cut or unknown
     step_count = models.BigIntegerField(default=0)
     step_cost = CentsField(default=Decimal(0))
 
@@ -151,6 +165,9 @@ class Inference(Tokens):
     list_price = CentsField(null=True)
     cost_source = models.CharField(max_length=17, choices=CostSource.choices)
     flagged = models.BooleanField(default=False)  # the usage contradicts itself
+    outcome = models.CharField(max_length=9, choices=Outcome.choices, default="")
+    # As the provider named it, where our gateway saw that.
+    served_model = models.CharField(max_length=200, default="")
 
     class Meta:
         indexes = [

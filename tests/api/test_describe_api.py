@@ -5,14 +5,18 @@ from typing import Any
 
 from django.test import Client
 from django.urls import get_resolver
+from django.utils import timezone
 
 from lucid.api.errors import Code
 from lucid.api.openapi import document, shape_of
 from orchestrations import agent_examples
 from orchestrations import examples as run_examples
+from orchestrations.gateway import examples as gateway_examples
+from orchestrations.models import Price
 from receipts import examples
 from tests.caller import RUN
-from tests.orchestrations.runs import CALL, post, record, start
+from tests.orchestrations.provider import MODEL, Provider, open_account
+from tests.orchestrations.runs import AGENT, CALL, post, record, start
 
 
 def _routes(patterns, prefix=""):
@@ -121,6 +125,25 @@ def test_examples_of_orchestrations_have_the_shape_of_real_answers(alice):
     }
     for name, answer in real.items():
         example = _without_number_kinds(shape_of(getattr(run_examples, name)))
+        assert example == _without_number_kinds(shape_of(answer)), name
+
+
+def test_examples_of_the_gateway_have_the_shape_of_real_answers(alice):
+    ledger_price = {"input_rate": 3, "output_rate": 15, "valid_from": timezone.now()}
+    Price.objects.create(
+        tenant=alice.tenant, provider="custom", model=MODEL, **ledger_price
+    )
+    asked = {"model": MODEL, "prompt": "Is it covered?", "agent_id": AGENT}
+    with Provider().serving() as provider:
+        open_account(alice.tenant, provider)
+        answer = alice.post("/v1/orchestrations/llm-inference", asked).json()
+        real = {
+            "LLM_INFERENCE": answer,
+            "SALTS": alice.get(f"/v1/inferences/{answer['inference_id']}/salts").json(),
+        }
+    answer["receipt"]["reported"] = {"usage": {"input_tokens": 1, "output_tokens": 1}}
+    for name, answer in real.items():
+        example = _without_number_kinds(shape_of(getattr(gateway_examples, name)))
         assert example == _without_number_kinds(shape_of(answer)), name
 
 

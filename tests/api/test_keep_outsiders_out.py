@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from orchestrations.models import ContentSalts
 from tests.caller import RUN, Caller
 from tests.conftest import new_caller
+from tests.orchestrations.provider import Provider, open_account
 from tests.orchestrations.runs import AGENT, CALL, record, start
 from tests.receipts.auditor import fetch, grow, log_size
 
@@ -31,6 +33,7 @@ class Known:
     run: str = "maip-orch:01KATVZ3Z0N4YB6T7V9H2QWE5R"
     call: str = "nothing"
     receipt_of_call: str = "01a20420-4999-7657-a334-894683d401f8"
+    witnessed: str = "01a20420-4999-7657-a334-894683d401f8"  # made by our gateway
 
 
 Outcome = Callable[[Any, Known], bool]
@@ -53,6 +56,12 @@ def made(answer: Any, known: Known) -> bool:
     return answer.status_code == 201 and not any(s in text for s in known.secrets)
 
 
+def refused(answer: Any, known: Known) -> bool:
+    """As of something that the outsider does not have."""
+    text = answer.content.decode()
+    return answer.status_code == 400 and not any(s in text for s in known.secrets)
+
+
 def public(answer: Any, known: Known) -> bool:
     """For everybody, by design."""
     return bool(answer.status_code == 200)
@@ -66,6 +75,13 @@ LLM_CALL = {
     "action": "llm_call_receipt",
     "metadata": {"model": "gpt-4o"},
 }
+PROMPT = {
+    "model": "tiny-1",
+    "prompt": "Is it covered?",
+    "agent_id": AGENT,
+    "orchestration_id": "{run}",
+}
+QUESTION = {"model": "tiny-1", "messages": []}
 Call = tuple[str, str, Any, Outcome]
 TABLE: dict[str, list[Call]] = {
     "v1/openapi.json": [("GET", "/v1/openapi.json", None, public)],
@@ -108,6 +124,13 @@ TABLE: dict[str, list[Call]] = {
     "v1/orchestrations/execute": [
         ("POST", "/v1/orchestrations/execute", {"agent_id": AGENT}, made)
     ],
+    "v1/orchestrations/llm-inference": [
+        ("POST", "/v1/orchestrations/llm-inference", PROMPT, hidden)
+    ],
+    # Alice's providers take the model, the outsider has none; headers that name her
+    # orchestration are tried in tests/orchestrations/test_relay_calls.py.
+    "v1/chat/completions": [("POST", "/v1/chat/completions", QUESTION, refused)],
+    "v1/messages": [("POST", "/v1/messages", QUESTION, refused)],
     "v1/orchestrations/<str:name>": [("GET", RUNS, None, hidden)],
     "v1/orchestrations/<str:name>/inferences": [
         ("GET", RUNS + "/inferences", None, hidden),
@@ -131,6 +154,9 @@ TABLE: dict[str, list[Call]] = {
         ("GET", RUNS + "/receipts", None, hidden)
     ],
     "v1/inferences/<str:name>": [("GET", "/v1/inferences/{call}", None, hidden)],
+    "v1/inferences/<str:name>/salts": [
+        ("GET", "/v1/inferences/{witnessed}/salts", None, hidden)
+    ],
     "v1/inferences/<str:name>/proof": [
         ("GET", "/v1/inferences/{call}/proof", None, hidden)
     ],
@@ -208,12 +234,20 @@ def request(caller: Caller, known: Known, method: str, path: str, body: Any, **h
     return caller.post(path, filled, **headers)
 
 
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider().serving() as provider:
+        yield provider
+
+
 @pytest.fixture
-def known(alice, acme) -> Known:
-    """What Alice has in both modes: two receipts each, and the keys of the logs."""
+def known(alice, acme, provider) -> Known:
+    """What Alice has: two receipts in each mode, a call reported and one witnessed."""
     receipt, _ = grow(alice, 2)
     run = start(alice, agent_id="agent-of-alice")
     call = record(alice, run, inference_id="call-of-alice")
+    open_account(acme, provider)
+    alice.post("/v1/chat/completions", QUESTION)
     grow(new_caller(acme, mode="test"), 2)
     secrets = (
         acme.slug,
@@ -233,6 +267,7 @@ def known(alice, acme) -> Known:
         run,
         "call-of-alice",
         call["receipt_id"],
+        str(ContentSalts.objects.get(tenant=acme).pk),
     )
 
 
@@ -247,7 +282,7 @@ def test_an_outsider_gets_nothing_of_alice(
 ):
     answer = request(charlie, known, method, path, body)
     assert outcome(answer, known), (answer.status_code, answer.content)
-    assert log_size(alice) == 3
+    assert log_size(alice) == 4
 
 
 @pytest.mark.parametrize(("method", "path", "body", "outcome"), PRIVATE)

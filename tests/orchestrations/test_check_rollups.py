@@ -49,6 +49,7 @@ def busy(caller) -> Ledger:
                 reasoning_tokens=source.randrange(10),
                 latency_ms=None if place == 2 else source.randrange(5000),
                 flagged=place == 1,
+                outcome=("", "completed", "cut", "failed")[place],
                 list_price=None if place == 3 else Decimal(place),
             )
             if place % 2:
@@ -177,6 +178,7 @@ class TestADifference:
             "list_price",
             "unpriced",
             "flagged",
+            "failed",
             "latency_ms",
             "timed",
             "steps",
@@ -268,6 +270,7 @@ class TestADifference:
             "list_price",
             "unpriced_count",
             "flagged_count",
+            "failed_count",
             "step_count",
             "step_cost",
         ],

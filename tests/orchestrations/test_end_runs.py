@@ -366,6 +366,7 @@ class TestTheFinalReceipt:
             "list_price_cents": "5.4399",
             "unpriced": 1,
             "contradictory": 1,
+            "failed": 0,
             "steps": 1,
             "step_cost_cents": "1.5",
         }

@@ -47,7 +47,7 @@ class TestEvents:
             ledger.step(at(3), run, "0.25")
             ledger.end(run, at(4), status)
         ledger.run(at(3))  # has not ended
-        ledger.call(at(5), None, flagged=True)
+        ledger.call(at(5), None, flagged=True, outcome="unknown")
         ledger.write()
         answer = measured(alice)
         assert answer["event_counts"] == {
@@ -59,6 +59,7 @@ class TestEvents:
             "orchestrations_cancelled": 1,
             "unpriced": 1,
             "flagged": 1,
+            "failed": 1,
         }
         assert answer["total_cost_cents"] == Decimal("17.5")
 

@@ -28,7 +28,14 @@ MEMBERS = {
     *("expires_at", "completed_at", "error", "output", "output_hash", "receipt_id"),
     *("total_cost_cents", "inference_cost_cents", "step_cost_cents", "usage"),
     *("list_price_cents", "total_tokens", "inference_count", "unpriced_count"),
-    *("contradictory_count", "step_count", "inferences", "budget", "sequence"),
+    *(
+        "contradictory_count",
+        "failed_count",
+        "step_count",
+        "inferences",
+        "budget",
+        "sequence",
+    ),
     *("agents", "input", "parameters", "metadata", "steps", "adjusted_cost_cents"),
 }
 
@@ -126,7 +133,7 @@ class TestTheAnswer:
         run = started(alice, budget_cents=1)
         counts = [value for name, value in run.items() if name.endswith("_count")]
         costs = [v for name, v in run.items() if name.endswith("_cost_cents")]
-        assert [*counts, *costs, run["total_tokens"]] == [0] * 9
+        assert [*counts, *costs, run["total_tokens"]] == [0] * 10
         assert set(run["usage"].values()) == {0}
         assert run["budget"] == {
             "limit_cents": 1,

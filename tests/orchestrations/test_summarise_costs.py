@@ -65,7 +65,7 @@ class TestTotals:
             output_tokens=50000,
             reasoning_tokens=40000,
         )
-        ledger.call(at(4), None, run, flagged=True)
+        ledger.call(at(4), None, run, flagged=True, outcome="cut")
         ledger.step(at(4), run, "0.5")
         ledger.step(at(4), run, "9", action="llm_inference")
         ledger.end(run, at(5))
@@ -90,6 +90,7 @@ class TestTotals:
             "unpriced": 1,
             "unpriced_as_recorded": 1,
             "flagged": 1,
+            "failed": 1,
             "runs": 1,
             "average_run_cost_cents": Decimal("1.75"),
         }

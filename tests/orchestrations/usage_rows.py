@@ -45,6 +45,10 @@ def cents(amount: Any) -> Any:  # a Decimal, or None
     return None if amount is None else Decimal(str(amount))
 
 
+def is_failed(call: Inference) -> bool:
+    return call.outcome in {"failed", "cut", "unknown"}
+
+
 class Ledger:
     """What one caller records; nothing is in the database before `write`."""
 
@@ -179,6 +183,7 @@ class Ledger:
         run.list_price = sum((call.list_price or 0 for call in calls), Decimal(0))
         run.unpriced_count = sum(call.cost is None for call in calls)
         run.flagged_count = sum(call.flagged for call in calls)
+        run.failed_count = sum(is_failed(call) for call in calls)
         paid = [s for s in self.steps if s.orchestration_id == run.pk and is_paid(s)]
         run.step_cost = sum((step.cost or 0 for step in paid), Decimal(0))
 
@@ -200,6 +205,7 @@ class Ledger:
                 "list_price": call.list_price or 0,
                 "unpriced": int(call.cost is None),
                 "flagged": int(call.flagged),
+                "failed": int(is_failed(call)),
                 "latency_ms": latency or 0,
                 "timed": int(latency is not None),
             }

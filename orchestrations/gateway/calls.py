@@ -1,0 +1,213 @@
+"""A call to a provider: begun in the ledger, made, tried again, and recorded.
+
+Nothing is asked of a provider before the attempt is durable, and every attempt gets
+its own receipt, whatever becomes of it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import msgspec
+from django.db import connection
+
+from lucid.api.errors import ApiError, Code
+from orchestrations.gateway.accounts import REMOVED, Account
+from orchestrations.gateway.attempts import Attempt, Seen
+from orchestrations.gateway.dialects import Dialect
+from orchestrations.gateway.retrying import pause_after
+from orchestrations.gateway.salts import Salts
+from orchestrations.gateway.seeing import (
+    message_of,
+    salted,
+    seen_of_answer,
+    seen_of_failure,
+    seen_of_refusal,
+)
+from orchestrations.gateway.settling import withdraw
+from orchestrations.gateway.telling import Told, Unreadable
+from orchestrations.gateway.upstream import Exchange, Failure, NotCalled, Request
+from orchestrations.gateway.whole_answers import WholeAnswer
+from orchestrations.gateway.worker import Worker
+from orchestrations.models import Outcome
+from orchestrations.recording import Facts
+from orchestrations.usage import Tokens
+from receipts.keyring import Keyring
+
+logger = logging.getLogger(__name__)
+
+EVENT_STREAM = "text/event-stream"
+
+INTERNAL_ERROR = Seen(
+    outcome=Outcome.UNKNOWN,
+    error_code="INTERNAL_ERROR",
+    error_message="A fault on our side ended the call; it has been logged.",
+    delivered=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a provider, and on whose behalf.
+
+    `most` is the most that it may come to, in tokens. `run` is of a Start: of an
+    orchestration that is begun for this call alone. The hash of the output is of
+    the bytes that the caller gets, or of the text where `hashes_text`.
+    """
+
+    account: Account
+    dialect: Dialect
+    model: str
+    request: Request
+    most: Tokens
+    salts: Salts
+    input_hash: str
+    agent_id: str
+    facts: Facts | None
+    run: dict[str, Any] | None = None
+    strip_usage: bool = False
+    hashes_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A provider's whole answer, and what it tells."""
+
+    attempt: Attempt
+    keyring: Keyring
+    exchange: Exchange
+    body: WholeAnswer
+    told: Told | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A provider's stream, of which the first bytes are there."""
+
+    attempt: Attempt
+    keyring: Keyring
+    exchange: Exchange
+    first: bytes
+
+
+class Unanswered(Exception):
+    """There was no answer, and there is a receipt that says so."""
+
+    def __init__(self, failure: Failure, attempt: Attempt) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.attempt = attempt
+
+
+Begin = Callable[[int], tuple[Attempt, Keyring]]
+
+
+def make_call(asked: Asked, begin: Begin, worker: Worker) -> Answered | Streaming:
+    """Call the provider, again where that may help; return the last answer.
+
+    `begin` makes an attempt durable, or raises why there must be none. What is
+    returned is not recorded yet. Raises Unanswered, and the ApiError of a provider
+    that we do not call.
+    """
+    for number in count(1):
+        attempt, keyring = begin(number)
+        _release_connection()
+        can_retry = number <= asked.account.retries
+        started = time.monotonic()
+        try:
+            reached = _reach(asked, attempt, keyring)
+            if isinstance(reached, Streaming):
+                return reached
+            pause = pause_after(number, reached.exchange) if can_retry else None
+            if pause is None:
+                return reached
+            seen = seen_of(asked, reached)
+        except NotCalled as error:
+            _withdraw(attempt, keyring, str(error))
+            raise ApiError(Code.PROVIDER_ERROR, str(error)) from None
+        except Failure as failure:
+            pause = pause_after(number, failure) if can_retry else None
+            seen = seen_of_failure(failure, _since(started))
+            if pause is None:
+                worker.settle(attempt, seen, asked.facts, keyring)
+                raise Unanswered(failure, attempt) from None
+        except BaseException:
+            worker.settle(attempt, INTERNAL_ERROR, asked.facts, keyring)
+            raise
+        seen = msgspec.structs.replace(seen, is_final=False)
+        worker.settle(attempt, seen, asked.facts, keyring)
+        time.sleep(pause)
+    raise AssertionError  # count() has no end
+
+
+def _release_connection() -> None:
+    """Give the database connection back for as long as the provider takes."""
+    if connection.vendor == "postgresql":
+        connection.close()
+
+
+def _withdraw(attempt: Attempt, keyring: Keyring, message: str) -> None:
+    try:
+        withdraw(attempt, keyring, message)
+    except Exception:
+        # It holds back its part of the budget until it is overdue.
+        logger.exception("%s could not be taken back", attempt.receipt_id)
+
+
+def _reach(asked: Asked, attempt: Attempt, keyring: Keyring) -> Answered | Streaming:
+    exchange = asked.account.upstream.send(asked.request)
+    try:
+        if exchange.status == 200 and EVENT_STREAM in exchange.header("Content-Type"):
+            return Streaming(attempt, keyring, exchange, next(exchange, b""))
+        whole = WholeAnswer.of(exchange)
+    except BaseException:
+        exchange.close()
+        raise
+    exchange.close()
+    if exchange.status >= 400:
+        whole = _without_credential(asked.account, whole)
+    return Answered(attempt, keyring, exchange, whole, _read(asked.dialect, whole))
+
+
+def _without_credential(account: Account, whole: WholeAnswer) -> WholeAnswer:
+    """Return an error answer without our key, which some providers repeat."""
+    secret = account.credential.encode()
+    with whole.data() as data:
+        if not secret or data.find(secret) < 0:
+            return whole
+        return WholeAnswer(data[:].replace(secret, REMOVED.encode()))
+
+
+def _read(dialect: Dialect, whole: WholeAnswer) -> Told | Unreadable:
+    with whole.data() as data:
+        try:
+            return dialect.read_body(data)
+        except Unreadable as error:
+            return error
+
+
+def seen_of(asked: Asked, answered: Answered) -> Seen:
+    """Return what was seen of a whole answer."""
+    body, told, exchange = answered.body, answered.told, answered.exchange
+    salt = asked.salts.output
+    latency = _since(exchange.started)
+    if exchange.status >= 400:
+        seen = seen_of_refusal(exchange, message_of(body, told), latency)
+        return msgspec.structs.replace(seen, output_hash=body.hash(salt))
+    size = len(asked.request.body)
+    seen = seen_of_answer(exchange, told, size, body.size, latency)
+    text = told.text if isinstance(told, Told) else ""
+    if asked.hashes_text:
+        return msgspec.structs.replace(seen, output_hash=salted(text, salt))
+    return msgspec.structs.replace(
+        seen,
+        output_hash=body.hash(salt),
+        output_text_hash=salted(text, salt) if text else None,
+    )
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

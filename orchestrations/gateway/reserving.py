@@ -1,0 +1,63 @@
+"""The most that a call may cost, which is held back from budgets while it lasts."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from orchestrations.money import MAX_CENTS, to_nanocents
+from orchestrations.pricing import quote
+from orchestrations.usage import Tokens
+
+LONG = 64 << 10  # bytes of a request that is looked at for images
+IMAGE_TOKENS = 20_000  # more than any provider counts for one
+CACHE_MARK = b'"cache_control"'
+
+
+def most_tokens(raw: bytes, body: dict[str, Any], output_limit: int | None) -> Tokens:
+    """Return more tokens than a request can come to.
+
+    No tokeniser makes more tokens than there are bytes. Where the request sets no
+    limit to the answer, LUCID_ASSUMED_OUTPUT_TOKENS is all that can be said.
+    """
+    output = output_limit or settings.LUCID_ASSUMED_OUTPUT_TOKENS
+    size = len(raw) if len(raw) < LONG else len(raw) - _beyond_images(body)
+    if CACHE_MARK in raw:  # what is written to a cache costs most
+        return Tokens(cache_write_1h_tokens=size, output_tokens=output)
+    return Tokens(input_tokens=size, output_tokens=output)
+
+
+def _beyond_images(value: Any) -> int:
+    """Return how many bytes are of images, sound and files, less what they count."""
+    match value:
+        case str() if len(value) > IMAGE_TOKENS and _is_data(value):
+            return len(value) - IMAGE_TOKENS
+        case dict():
+            return sum(map(_beyond_images, value.values()))
+        case list():
+            return sum(map(_beyond_images, value))
+    return 0
+
+
+def _is_data(text: str) -> bool:
+    """Say whether a text is base64, which has no spaces, or a URL of it."""
+    return text.startswith("data:") or " " not in text[:1000]
+
+
+def most_nanocents(
+    tenant_id: UUID,
+    version: int,
+    provider: str,
+    model: str,
+    tokens: Tokens,
+    at: datetime,
+) -> int:
+    """Return what such a call costs, 0 where the model has no price."""
+    offer = quote(tenant_id, version, provider, model, tokens, at)
+    if offer:
+        return to_nanocents(offer.cents)
+    # No call costs more than the books can hold: a limit like 2^53 is none.
+    one = Tokens(input_tokens=1, output_tokens=1)
+    priced = quote(tenant_id, version, provider, model, one, at)
+    return to_nanocents(MAX_CENTS) if priced else 0
