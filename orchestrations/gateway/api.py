@@ -35,8 +35,8 @@ from orchestrations.gateway.calls import (
     Asked,
     Streaming,
     Unanswered,
+    conclude,
     make_call,
-    seen_of,
 )
 from orchestrations.gateway.content import SaltedHash
 from orchestrations.gateway.dialects import (
@@ -52,7 +52,7 @@ from orchestrations.gateway.telling import Told
 from orchestrations.gateway.upstream import Exchange
 from orchestrations.gateway.worker import this_worker
 from orchestrations.models import ContentSalts, Outcome
-from orchestrations.recording import Facts, inference_json, remember
+from orchestrations.recording import Facts, inference_json
 from orchestrations.ulid import new_ulid
 from orchestrations.usage import Tokens
 from orchestrations.views import RECORD_ERRORS, OrchestrationsView
@@ -253,14 +253,9 @@ class RunInference(GatewayView):
             self.unanswered(error)
         except Replayed as replayed:
             return self._replayed(request, replayed.receipt_id)
-        # A stream was not asked for; a provider that sends one is not understood.
-        if isinstance(answered, Streaming):
-            raise AssertionError("a stream that was not asked for")
-        if asked.run:
-            remember(asked.facts)  # type: ignore[arg-type]
-        seen = seen_of(asked, answered)
+        assert isinstance(answered, Answered)  # noqa: S101  no stream was asked for
         attempt = answered.attempt
-        settled = worker.settle(attempt, seen, asked.facts, answered.keyring)
+        seen, settled = conclude(asked, answered, worker)
         if seen.outcome != Outcome.COMPLETED:
             details = {
                 "provider_status": [str(seen.http_status)],
@@ -438,6 +433,7 @@ class DropIn(GatewayView):
             _hash(salts, raw),
             attached.x_lucid_agent or (facts.agent_id if facts else ""),
             facts,
+            streams=self.dialect.is_stream(body),
             strip_usage=strips,
         )
 
@@ -446,14 +442,17 @@ class DropIn(GatewayView):
         body = RelayedStream(
             asked, self.dialect, reached, worker, worker.slots.give_back
         )
-        answer = StreamingHttpResponse(body, status=200)
-        _add_headers(answer, asked, reached.attempt, reached.exchange)
+        try:
+            answer = StreamingHttpResponse(body, status=200)
+            _add_headers(answer, asked, reached.attempt, reached.exchange)
+        except BaseException:
+            body.close()
+            raise
         return answer
 
     def _whole(self, asked: Asked, answered: Answered) -> HttpResponseBase:
-        worker, exchange = this_worker(), answered.exchange
-        seen = seen_of(asked, answered)
-        settled = worker.settle(answered.attempt, seen, asked.facts, answered.keyring)
+        exchange = answered.exchange
+        _, settled = conclude(asked, answered, this_worker())
         body = answered.body
         answer: HttpResponseBase
         if body.is_in_memory:

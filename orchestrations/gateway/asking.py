@@ -1,6 +1,7 @@
 """What a caller may ask of the gateway, and how it becomes a provider's request."""
 
 import json
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -33,6 +34,8 @@ DIALECTS: dict[str, Dialect] = {
     "anthropic": ANTHROPIC_MESSAGES,
     "bedrock": BEDROCK_CONVERSE,
 }
+
+QUERY = re.compile(r"[!-~]*")  # what an address can hold
 
 RunId = Annotated[str, Meta(pattern=rf"\A{ID}\Z")]
 
@@ -132,6 +135,8 @@ def request_to(
         raise invalid({error.name: [error.complaint]}) from None
     if account.url.endswith("/v1"):  # a custom host that speaks more than one dialect
         path = path.removeprefix("/v1")
+    if not QUERY.fullmatch(query):
+        raise invalid({"query": ["Expected it percent-encoded."]})
     url = account.url + path + (f"?{query}" if query else "")
     given = {name.lower() for name, _ in headers}
     own = [(b"Content-Type", b"application/json"), *_credential(account, url, body)]

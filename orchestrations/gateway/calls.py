@@ -27,7 +27,7 @@ from orchestrations.gateway.seeing import (
     seen_of_failure,
     seen_of_refusal,
 )
-from orchestrations.gateway.settling import withdraw
+from orchestrations.gateway.settling import Settled, withdraw
 from orchestrations.gateway.telling import Told, Unreadable
 from orchestrations.gateway.upstream import Exchange, Failure, NotCalled, Request
 from orchestrations.gateway.whole_answers import WholeAnswer
@@ -68,6 +68,7 @@ class Asked:
     agent_id: str
     facts: Facts | None
     run: dict[str, Any] | None = None
+    streams: bool = False
     strip_usage: bool = False
     hashes_text: bool = False
 
@@ -160,7 +161,7 @@ def _withdraw(attempt: Attempt, keyring: Keyring, message: str) -> None:
 def _reach(asked: Asked, attempt: Attempt, keyring: Keyring) -> Answered | Streaming:
     exchange = asked.account.upstream.send(asked.request)
     try:
-        if exchange.status == 200 and EVENT_STREAM in exchange.header("Content-Type"):
+        if asked.streams and _is_stream(exchange):
             return Streaming(attempt, keyring, exchange, next(exchange, b""))
         whole = WholeAnswer.of(exchange)
     except BaseException:
@@ -170,6 +171,10 @@ def _reach(asked: Asked, attempt: Attempt, keyring: Keyring) -> Answered | Strea
     if exchange.status >= 400:
         whole = _without_credential(asked.account, whole)
     return Answered(attempt, keyring, exchange, whole, _read(asked.dialect, whole))
+
+
+def _is_stream(exchange: Exchange) -> bool:
+    return exchange.status == 200 and EVENT_STREAM in exchange.header("Content-Type")
 
 
 def _without_credential(account: Account, whole: WholeAnswer) -> WholeAnswer:
@@ -187,6 +192,17 @@ def _read(dialect: Dialect, whole: WholeAnswer) -> Told | Unreadable:
             return dialect.read_body(data)
         except Unreadable as error:
             return error
+
+
+def conclude(asked: Asked, answered: Answered, worker: Worker) -> tuple[Seen, Settled]:
+    """Record a whole answer, which nothing is to keep from whoever asked for it."""
+    try:
+        seen = seen_of(asked, answered)
+    except Exception:
+        logger.exception("%s cannot be read", answered.attempt.receipt_id)
+        seen = INTERNAL_ERROR
+    attempt, keyring = answered.attempt, answered.keyring
+    return seen, worker.settle(attempt, seen, asked.facts, keyring)
 
 
 def seen_of(asked: Asked, answered: Answered) -> Seen:

@@ -5,6 +5,7 @@ LUCID_GATEWAY_DRAIN_SECONDS at most, and the call recorded all the same.
 """
 
 import errno
+import logging
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,8 @@ from orchestrations.gateway.dialects import StreamingDialect
 from orchestrations.gateway.seeing import seen_of_stream
 from orchestrations.gateway.upstream import Failure
 from orchestrations.gateway.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 
 class RelayedStream:
@@ -99,6 +102,9 @@ class RelayedStream:
                     break
         except Failure as failure:
             return failure
+        except Exception:
+            logger.exception("%s cannot be read on", self._reached.attempt.receipt_id)
+            return None
         self._finish()
         return None
 
