@@ -92,7 +92,8 @@ def read_members(raw: bytes) -> dict[str, Any]:
     Raises the 400.
     """
     try:
-        body = json.loads(raw, object_pairs_hook=_distinct)
+        # As text: json would also read UTF-16, which then goes on to be cut up.
+        body = json.loads(raw.decode(), object_pairs_hook=_distinct)
     except _RepeatedName as error:
         raise invalid({str(error): ["Given more than once."]}) from None
     except (ValueError, RecursionError) as error:
