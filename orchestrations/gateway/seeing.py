@@ -1,6 +1,7 @@
 """From what a provider answered, or did not, to what is recorded of it."""
 
 from math import ceil
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -10,7 +11,9 @@ from orchestrations.gateway.telling import StreamReader, Told, Unreadable
 from orchestrations.gateway.upstream import Exchange, Failure
 from orchestrations.gateway.whole_answers import WholeAnswer
 from orchestrations.models import Outcome
+from receipts import canonical
 
+MAX_USAGE = 16 << 10  # bytes as canonical JSON
 BYTES_PER_TOKEN = 4  # of English, as most tokenisers have it
 
 # Under which names providers tell the id of a request.
@@ -123,8 +126,26 @@ def _telling(seen: Seen, told: Told) -> Seen:
         served_model=told.model,
         request_id=seen.request_id or told.request_id,
         finish_reason=told.finish_reason,
-        usage=told.usage,
+        usage=None if told.usage is None else signable(told.usage),
     )
+
+
+def signable(usage: dict[str, Any]) -> dict[str, Any]:
+    """Return a provider's usage object as far as a receipt can hold it.
+
+    Members that are no canonical JSON, or larger than any count has reason to be,
+    are left out.
+    """
+    kept, room = {}, MAX_USAGE
+    for name, value in usage.items():
+        try:
+            size = len(canonical.dumps({name: value}))
+        except (ValueError, RecursionError):
+            continue
+        if size <= room:
+            kept[name] = value
+            room -= size
+    return kept
 
 
 def message_of(whole: WholeAnswer, told: Told | Unreadable) -> str:

@@ -67,7 +67,7 @@ def settle(
         return Settled(attempt.receipt_id, _shown(logged))
     try:
         spool.put(Spooled(attempt, seen))
-    except OSError:
+    except Exception:
         # The attempt's row is left, which in time is closed as `unknown`.
         logger.exception("%s is lost: %s", attempt.receipt_id, seen)
     return Settled(attempt.receipt_id, None)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from orchestrations.claims import MAX_DOCUMENT
 from orchestrations.gateway.attempts import Attempt, Estimate, Seen
 from orchestrations.models import CostSource
 from orchestrations.money import to_nanocents
@@ -23,7 +22,6 @@ from orchestrations.recording import (
 )
 from orchestrations.usage import Reading, Tokens, read_usage
 from orchestrations.work import Call
-from receipts import canonical
 from receipts.entry import Entry, make_entry
 from receipts.keyring import Keyring
 
@@ -118,7 +116,7 @@ def _body(
         "error": _error(seen),
         "served_model": _shortened(seen.served_model),
         "finish_reason": _shortened(seen.finish_reason),
-        "reported": _raw(seen.usage),
+        "reported": None if seen.usage is None else {"usage": seen.usage},
         "usage_estimated": True if seen.estimate else None,
         "delivered": None if seen.delivered else False,
     }
@@ -147,17 +145,6 @@ def _shortened(text: str | None) -> str | None:
 def _signable(text: str) -> str:
     """Return text without what JSON cannot carry, or PostgreSQL cannot keep."""
     return text.encode(errors="replace").decode().replace("\0", "")
-
-
-def _raw(usage: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the provider's own object as a member, if a receipt can hold it."""
-    if usage is None:
-        return None
-    try:
-        size = len(canonical.dumps(usage))
-    except (ValueError, RecursionError):
-        return None
-    return {"usage": usage} if size <= MAX_DOCUMENT // 2 else None
 
 
 def _entry(attempt: Attempt, body: dict[str, Any], keyring: Keyring) -> Entry:
