@@ -4,11 +4,12 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from orchestrations import catalogue
-from orchestrations.gateway import worker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid.settings")
 
 application = get_wsgi_application()
+
+from orchestrations.gateway import worker  # noqa: E402  it needs the settings
 
 # What the routes import takes a second, and so does the price catalogue: before the
 # first request, not within it.
