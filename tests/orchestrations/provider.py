@@ -123,6 +123,7 @@ class Provider:
     def _handler(provider) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or the body waits for an ACK, 40 ms
 
             def do_POST(self) -> None:
                 size = int(self.headers["Content-Length"])
