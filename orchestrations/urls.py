@@ -3,7 +3,8 @@
 from django.urls import URLPattern, path
 
 from orchestrations import agent_api, api, cost_api, inference_api
-from orchestrations.gateway import api as gateway_api
+from orchestrations.gateway import drop_in_api
+from orchestrations.gateway import inference_api as gateway_api
 
 _RUN = "v1/orchestrations/<str:name>"
 
@@ -11,8 +12,8 @@ v1: list[URLPattern] = [
     path("v1/orchestrations", api.OrchestrationList.as_view(), name="orchestrations"),
     path("v1/orchestrations/execute", api.OrchestrationExecute.as_view()),
     path("v1/orchestrations/llm-inference", gateway_api.RunInference.as_view()),
-    path("v1/chat/completions", gateway_api.ChatCompletions.as_view()),
-    path("v1/messages", gateway_api.Messages.as_view()),
+    path("v1/chat/completions", drop_in_api.ChatCompletions.as_view()),
+    path("v1/messages", drop_in_api.Messages.as_view()),
     path(_RUN, api.OrchestrationDetail.as_view(), name="orchestration"),
     path(
         f"{_RUN}/inferences", inference_api.InferenceList.as_view(), name="inferences"

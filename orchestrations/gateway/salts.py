@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from orchestrations.gateway.content import SALT_BYTES, new_salt
+from orchestrations.gateway.content import SALT_BYTES, SaltedHash, new_salt
 from orchestrations.models import ContentSalts
 from receipts.sealing import seal, unseal
 
@@ -33,5 +33,7 @@ class Salts:
             "master_key_id": master_key_id,
         }
 
-    def as_json(self) -> dict[str, str]:
-        return {"input_salt": self.input.hex(), "output_salt": self.output.hex()}
+    def hash_input(self, data: bytes) -> str:
+        digest = SaltedHash(self.input)
+        digest.update(data)
+        return digest.hexdigest()

@@ -1,0 +1,166 @@
+"""What the views of the gateway share: attempts at calls, made durable."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from rest_framework.request import Request
+
+from lucid.api.errors import ApiError, Code
+from lucid.api.idempotency import Claim, conflict
+from orchestrations.books import OrchestrationBooks
+from orchestrations.budgets import month_limit
+from orchestrations.gateway.accounts import Account, accounts_of
+from orchestrations.gateway.attempts import Attempt
+from orchestrations.gateway.calls import Asked, Begin, Unanswered
+from orchestrations.gateway.reserving import most_nanocents
+from orchestrations.gateway.worker import this_worker
+from orchestrations.views import RECORD_ERRORS, OrchestrationsView
+from orchestrations.work import Begin as BeginWork
+from orchestrations.work import Scope
+from receipts.keyring import Keyring
+from receipts.ledger import Submission
+from receipts.uuid7 import uuid7
+from tenants.authentication import Principal
+
+ERRORS = [
+    *RECORD_ERRORS,
+    Code.RATE_LIMITED,
+    Code.PROVIDER_ERROR,
+    Code.PROVIDER_TIMEOUT,
+]
+OVERTIME = timedelta(hours=1)  # after which an attempt that nobody closed is dead
+
+
+class Replayed(Exception):
+    """The Idempotency-Key was used for a call before.
+
+    `receipt_ids` are those that its attempts have, or would have had.
+    """
+
+    def __init__(self, receipt_ids: list[UUID]) -> None:
+        super().__init__(str(receipt_ids[0]))
+        self.receipt_ids = receipt_ids
+
+
+class GatewayView(OrchestrationsView):
+    scopes = {"POST": "orchestrations:write"}
+    http_method_names = ["post"]
+
+    def account(
+        self,
+        request: Request,
+        model: str,
+        provider: str | None,
+        able: Collection[str],
+    ) -> Account:
+        principal: Principal = request.auth  # type: ignore[assignment]
+        accounts = accounts_of(principal.tenant_id, principal.keyring_version)
+        return accounts.choose(model, provider, able)
+
+    def beginner(
+        self, request: Request, asked: Asked, claim: Claim | None = None
+    ) -> Begin:
+        """Return what makes an attempt at the call durable, or raises why not."""
+        ids = [uuid7() for _ in range(asked.account.retries + 1)]
+
+        def begin(number: int) -> tuple[Attempt, Keyring]:
+            made: list[tuple[Attempt, Keyring]] = []
+
+            def compose(keyring: Keyring, principal: Principal) -> Submission:
+                attempt = _attempt(asked, number, ids[number - 1], keyring, principal)
+                made.append((attempt, keyring))
+                submission = _submission(asked, attempt, keyring)
+                if claim and number == 1:
+                    _claim(submission, claim, ids)
+                return submission
+
+            submission = self.appended(request, compose)
+            if submission.answer and claim:
+                raise _replay_of(submission, claim)
+            (refusal,) = submission.results
+            if refusal:
+                raise refusal
+            return made[-1]
+
+        return begin
+
+    def unanswered(self, error: Unanswered) -> NoReturn:
+        raise failed(error.failure.code, error.failure.message, error.attempt)
+
+
+def _attempt(
+    asked: Asked, number: int, receipt_id: UUID, keyring: Keyring, principal: Principal
+) -> Attempt:
+    now = datetime.now(UTC)
+    patience = asked.account.patience
+    provider, model = asked.account.provider, asked.model
+    return Attempt(
+        receipt_id=receipt_id,
+        tenant_id=principal.tenant_id,
+        mode=principal.mode,
+        orchestration_id=asked.facts.id if asked.facts else "",
+        provider=provider,
+        model=model,
+        agent_id=asked.agent_id,
+        api_key_id=principal.api_key_id,
+        number=number,
+        started_at=now,
+        input_hash=asked.input_hash,
+        ends_run=asked.run is not None,
+        reserved=most_nanocents(
+            principal.tenant_id, keyring.version, provider, model, asked.most, now
+        ),
+        worker_id=this_worker().spool.worker_id,
+        deadline=now + timedelta(seconds=patience.total + patience.silence) + OVERTIME,
+    )
+
+
+def _submission(asked: Asked, attempt: Attempt, keyring: Keyring) -> Submission:
+    limit = month_limit(attempt.tenant_id, attempt.mode, keyring.version)
+    work = BeginWork(
+        Scope(attempt.tenant_id, attempt.mode, limit),
+        attempt.orchestration_id,
+        attempt.row(),
+        asked.salts.row(attempt.receipt_id, attempt.tenant_id),
+        asked.account.concurrency,
+        asked.run if attempt.number == 1 else None,
+    )
+    return Submission(keyring, [], books=OrchestrationBooks, work=work)
+
+
+def _claim(submission: Submission, claim: Claim, ids: list[UUID]) -> None:
+    """Have the answer to an Idempotency-Key stored: what a repeat of the request
+    needs, which is no content. A refusal is not stored.
+    """
+
+    def noted(results: list[Any]) -> tuple[int, bytes]:
+        status = results[0].status if results[0] else 200
+        return status, b"".join(receipt_id.bytes for receipt_id in ids)
+
+    submission.claim, submission.render = claim, noted
+
+
+def _replay_of(submission: Submission, claim: Claim) -> Exception:
+    assert submission.answer is not None  # noqa: S101
+    if submission.answer.fingerprint != claim.fingerprint:
+        return conflict()
+    noted = submission.answer.body
+    ids = [noted[start : start + 16] for start in range(0, len(noted), 16)]
+    return Replayed([UUID(bytes=bytes(it)) for it in ids])
+
+
+def failed(
+    code: Code,
+    message: str,
+    attempt: Attempt,
+    details: dict[str, list[str]] | None = None,
+) -> ApiError:
+    """Return the 502 or 504, with the names of its receipt."""
+    names = {
+        "receipt_id": str(attempt.receipt_id),
+        "inference_id": attempt.inference_id,
+        "orchestration_id": attempt.orchestration_id or None,
+    }
+    return ApiError(code, message, details=details, extra=names)
