@@ -5,7 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -20,6 +21,8 @@ LOGIN = "operator@localhost"
 START_SECONDS = 20
 TICK_SECONDS = 10
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Process = subprocess.Popen[bytes]
 
 CURL = """\
 curl {url}/v1/receipts \\
@@ -37,6 +40,7 @@ class Command(BaseCommand):
         "Start Lucid on this machine: migrate, make a demo tenant on first use,"
         " serve on HOST:PORT (127.0.0.1:8000) and tick until interrupted."
     )
+    target = "run"  # of the Makefile
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.host = os.environ.get("HOST") or "127.0.0.1"
@@ -47,8 +51,10 @@ class Command(BaseCommand):
         connections.close_all()
         for name in INTERRUPTIONS:
             signal.signal(name, self.interrupt)
-        children = [self.serve(), self.tick()]
+        children: list[Process] = []
         try:
+            for part in self.parts():
+                children.append(part)  # at once: the next may fail
             self.wait_until_served(children[0])
             self.stdout.write(self.banner(first_use))
             self.stdout.flush()
@@ -76,7 +82,7 @@ class Command(BaseCommand):
             except OSError as error:
                 raise CommandError(
                     f"{self.host}:{self.port}: {error.strerror}. Choose another port"
-                    " with PORT=8001 make run."
+                    f" with PORT=8001 make {self.target}."
                 ) from None
 
     @transaction.atomic
@@ -90,7 +96,12 @@ class Command(BaseCommand):
         User.objects.create_superuser(LOGIN, password)
         return {"key": key, "password": password}
 
-    def serve(self) -> subprocess.Popen[bytes]:
+    def parts(self) -> Iterator[Process]:
+        """Start what this consists of; the server comes first."""
+        yield self.serve()
+        yield self.tick()
+
+    def serve(self) -> Process:
         hosts = [*settings.ALLOWED_HOSTS, self.host, socket.gethostname()]
         environment = os.environ | {
             "HOST": self.host,
@@ -100,24 +111,28 @@ class Command(BaseCommand):
         command = ["-m", "gunicorn", "-c", "python:lucid.gunicorn", "lucid.wsgi"]
         return self.start([*command, "--log-level", "warning"], environment)
 
-    def tick(self) -> subprocess.Popen[bytes]:
+    def tick(self) -> Process:
         command = ["manage.py", "tick", "--every", str(TICK_SECONDS)]
         return self.start(command, dict(os.environ))
 
     @staticmethod
     def start(
-        command: list[str], environment: dict[str, str]
-    ) -> subprocess.Popen[bytes]:
+        command: list[str],
+        environment: dict[str, str],
+        output: IO[bytes] | None = None,
+    ) -> Process:
         # A session of its own: Ctrl-C reaches this process alone, which then stops
         # the others in order.
         return subprocess.Popen(  # noqa: S603  our own programs
             [sys.executable, *command],
             cwd=BASE_DIR,
             env=environment,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
 
-    def wait_until_served(self, server: subprocess.Popen[bytes]) -> None:
+    def wait_until_served(self, server: Process) -> None:
         deadline = time.monotonic() + START_SECONDS
         host = self.url.removeprefix("http://").rpartition(":")[0].strip("[]")
         while time.monotonic() < deadline and server.poll() is None:
@@ -129,14 +144,13 @@ class Command(BaseCommand):
                 return
         raise CommandError("The server did not start; its messages are above.")
 
-    @staticmethod
-    def wait_for_end(children: list[subprocess.Popen[bytes]]) -> None:
+    def wait_for_end(self, children: list[Process]) -> None:
         while all(child.poll() is None for child in children):
             time.sleep(0.5)
         raise CommandError("A part of Lucid has ended; its messages are above.")
 
     @staticmethod
-    def stop(children: list[subprocess.Popen[bytes]]) -> None:
+    def stop(children: list[Process]) -> None:
         for name in INTERRUPTIONS:  # stopping is under way, and orderly
             signal.signal(name, signal.SIG_IGN)
         for child in children:
