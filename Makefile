@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: help run test test-slow check lock bench example example-agent example-langchain
+.PHONY: help run demo test test-slow check lock bench example example-agent example-langchain
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -28,6 +28,9 @@ $(PYTHON):
 
 run: .venv/installed ## Start Lucid on this machine (HOST, PORT and DATABASE_URL are honoured)
 	@exec $(PYTHON) manage.py quickstart
+
+demo: .venv/installed .venv/installed-demo ## The same, with a real model behind the gateway and agents at work
+	@exec $(PYTHON) manage.py demo
 
 test: .venv/installed-dev ## Run the test suite (on PostgreSQL where there is one)
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow"

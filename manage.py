@@ -12,9 +12,9 @@ def main() -> None:
     from lucid.first_use import prepare
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid.settings")
-    if sys.argv[1:2] == ["quickstart"]:
-        # Settings refuse to load without secrets; the one command for a machine
-        # that has none yet makes them before Django starts.
+    if sys.argv[1:2] in (["quickstart"], ["demo"]):
+        # Settings refuse to load without secrets; the commands for a machine that
+        # has none yet make them before Django starts.
         prepare()
     execute_from_command_line(sys.argv)
 
