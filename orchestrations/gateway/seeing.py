@@ -15,6 +15,7 @@ from receipts import canonical
 
 MAX_USAGE = 16 << 10  # bytes as canonical JSON
 BYTES_PER_TOKEN = 4  # of English, as most tokenisers have it
+PIECE = 1 << 20  # characters
 
 # Under which names providers tell the id of a request.
 REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
@@ -30,7 +31,10 @@ def tokens_of(size: int) -> int:
 
 def salted(text: str, salt: bytes) -> str:
     digest = SaltedHash(salt)
-    digest.update(text.encode(errors="surrogatepass"))
+    # Piece by piece, as a text may have 50 MB, which twice would be too much.
+    for start in range(0, len(text), PIECE):
+        piece = text[start : start + PIECE]
+        digest.update(piece.encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 
