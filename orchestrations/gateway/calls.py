@@ -168,7 +168,7 @@ def _reach(asked: Asked, attempt: Attempt, keyring: Keyring) -> Answered | Strea
         exchange.close()
         raise
     exchange.close()
-    if exchange.status >= 400:
+    if exchange.is_refusal:
         whole = _without_credential(asked.account, whole)
     return Answered(attempt, keyring, exchange, whole, _read(asked.dialect, whole))
 
@@ -210,7 +210,7 @@ def seen_of(asked: Asked, answered: Answered) -> Seen:
     body, told, exchange = answered.body, answered.told, answered.exchange
     salt = asked.salts.output
     latency = _since(exchange.started)
-    if exchange.status >= 400:
+    if exchange.is_refusal:
         seen = seen_of_refusal(exchange, message_of(body, told), latency)
         return msgspec.structs.replace(seen, output_hash=body.hash(salt))
     size = len(asked.request.body)

@@ -27,6 +27,7 @@ from orchestrations.gateway.calls import (
 )
 from orchestrations.gateway.reserving import most_tokens
 from orchestrations.gateway.salts import Salts
+from orchestrations.gateway.seeing import MALFORMED
 from orchestrations.gateway.settling import Settled
 from orchestrations.gateway.telling import Told
 from orchestrations.gateway.view import ERRORS, GatewayView, Replayed, failed
@@ -108,7 +109,7 @@ class RunInference(GatewayView):
                 "provider_status": [str(seen.http_status)],
                 "provider_message": [seen.error_message or ""],
             }
-            message = f"The provider answered {_status(seen)}."
+            message = f"The provider answered {_told(seen)}."
             raise failed(Code.PROVIDER_ERROR, message, attempt, details)
         assert isinstance(answered.told, Told)  # noqa: S101  else it was malformed
         return Answer(_shown(asked, attempt, seen, settled, answered.told.text))
@@ -116,11 +117,15 @@ class RunInference(GatewayView):
     def _replayed(self, request: Request, receipt_ids: list[UUID]) -> Answer:
         """Answer a repeat from the receipt: the text itself is kept nowhere."""
         principal: Principal = request.auth  # type: ignore[assignment]
-        receipts = Receipt.objects.of_log(principal.tenant_id, principal.mode)
-        made = receipts.filter(pk__in=receipt_ids).order_by("leaf_index").last()
-        if made is None or AttemptRow.objects.filter(pk__in=receipt_ids).exists():
+        # In this order: an attempt turns into a receipt, and never back.
+        if AttemptRow.objects.filter(pk__in=receipt_ids).exists():
             message = "The call with this Idempotency-Key is still under way."
             raise ApiError(Code.CONFLICT, message)
+        receipts = Receipt.objects.of_log(principal.tenant_id, principal.mode)
+        made = receipts.filter(pk__in=receipt_ids).order_by("leaf_index").last()
+        if made is None:
+            message = "The call with this Idempotency-Key was not made; use another."
+            raise ApiError(Code.PROVIDER_ERROR, message)
         shown = made.as_json()
         if shown["outcome"] != Outcome.COMPLETED:
             raise ApiError(
@@ -160,13 +165,17 @@ def _new_run(
     }
 
 
-def _status(seen: Seen) -> str:
-    if seen.http_status and seen.http_status >= 400:
-        try:
-            return f"{seen.http_status} {HTTPStatus(seen.http_status).phrase}"
-        except ValueError:
-            return str(seen.http_status)
-    return "what is no JSON object"
+def _told(seen: Seen) -> str:
+    """Say in a few words what a provider answered that is no answer."""
+    status = seen.http_status
+    if seen.error_code == MALFORMED:
+        return "what is no JSON object"
+    if status is None or status == HTTPStatus.OK:
+        return "with an error"
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 def _shown(

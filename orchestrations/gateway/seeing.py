@@ -14,6 +14,7 @@ from orchestrations.models import Outcome
 from receipts import canonical
 
 MAX_USAGE = 16 << 10  # bytes as canonical JSON
+MALFORMED = "MALFORMED_ANSWER"
 BYTES_PER_TOKEN = 4  # of English, as most tokenisers have it
 PIECE = 1 << 20  # characters
 
@@ -80,11 +81,14 @@ def seen_of_answer(
         return replace(
             seen,
             outcome=Outcome.FAILED,
-            error_code="MALFORMED_ANSWER",
+            error_code=MALFORMED,
             error_message="The provider's answer is no JSON object.",
             estimate=Estimate(tokens_of(request_size), tokens_of(answer_size)),
         )
     seen = _telling(seen, told)
+    if told.error:  # some hosts answer it with 200; without usage it costs nothing
+        seen = _ended_badly(seen, Outcome.FAILED, "PROVIDER_ERROR", told.error)
+        return replace(seen, is_charged=told.usage is not None)
     if told.usage is None:
         size = len(told.text.encode(errors="replace"))
         estimate = Estimate(tokens_of(request_size), tokens_of(size))

@@ -86,6 +86,11 @@ class Exchange:
     def __post_init__(self) -> None:
         self._chunks = iter(self._response.iter_stream())
 
+    @property
+    def is_refusal(self) -> bool:
+        """Tell an error from an answer; a redirect, which is not followed, is one."""
+        return self.status >= 300
+
     def __iter__(self) -> Iterator[bytes]:
         return self
 

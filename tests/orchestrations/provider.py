@@ -47,7 +47,7 @@ class Scripted:
     body: Any = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    act: Callable[[int], None] | None = None
+    act: Callable[[int], object] | None = None
     cut: bool = False  # the connection, once the body is sent, without an end
 
     def pieces(self) -> list[bytes]:
