@@ -10,14 +10,17 @@ from django.http import HttpRequest
 
 from orchestrations.models import (
     Adjustment,
+    Attempt,
     Budget,
     Inference,
     MonthSpend,
     Orchestration,
     Price,
+    ProviderCredential,
     Step,
 )
 from orchestrations.money import plain
+from orchestrations.provider_admin import ProviderCredentialAdmin
 from receipts.admin import NewestPaginator, ReadOnlyAdmin
 
 LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
@@ -120,6 +123,25 @@ class AdjustmentAdmin(RecordAdmin):
     list_filter = ["mode"]
     search_fields = ["pk__exact"]
     search_help_text = "The receipt_id of an adjustment."
+
+
+@admin.register(Attempt)
+class AttemptAdmin(PartOfRunAdmin):
+    """The calls that are under way."""
+
+    list_display = [
+        "receipt_id",
+        "tenant",
+        "provider",
+        "model",
+        "orchestration_id",
+        "number",
+        "started_at",
+        "deadline",
+    ]
+    list_filter = ["mode", "provider"]
+    search_fields = ["pk__exact"]
+    search_help_text = "A receipt_id, or an orchestration's id."
 
 
 class CentsInput(forms.DecimalField):
@@ -237,3 +259,6 @@ class PriceAdmin(admin.ModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
         for price in queryset:  # one by one, as delete() tells every worker
             price.delete()
+
+
+admin.site.register(ProviderCredential, ProviderCredentialAdmin)

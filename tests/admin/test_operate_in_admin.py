@@ -5,17 +5,8 @@ from django.contrib.admin import site
 from django.test import Client
 
 from receipts.models import Log, Receipt
-from tenants.models import ApiKey, Tenant, User
+from tenants.models import ApiKey, Tenant
 from tests.conftest import new_caller
-
-
-@pytest.fixture
-def operator(database):
-    user = User.objects.filter(email="operator@example.com").first()
-    user = user or User.objects.create_superuser("operator@example.com", "secret")
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.mark.parametrize("model", list(site._registry), ids=lambda m: m._meta.label)

@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from orchestrations.admin import LARGEST_BUDGET
@@ -20,22 +19,11 @@ from orchestrations.models import (
 from orchestrations.pricing import quote
 from orchestrations.ulid import new_ulid
 from orchestrations.usage import Tokens
-from tenants.models import Tenant, User
+from tenants.models import Tenant
 from tests.conftest import new_tenant
 
 NOW = datetime.now(UTC)
 ADMIN = "/admin/orchestrations"
-
-
-@pytest.fixture
-def operator(database):
-    # Without a password: hashing one takes a third of a second.
-    fields = {"is_staff": True, "is_superuser": True, "password": "!"}
-    client = Client()
-    client.force_login(
-        User.objects.create(email=f"{uuid.uuid4()}@example.com", **fields)
-    )
-    return client
 
 
 @pytest.fixture
