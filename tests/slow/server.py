@@ -6,14 +6,18 @@ import os
 import resource
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+import psycopg
 
 from tests.cluster import free_port
 from tests.slow.client import Client
@@ -42,6 +46,12 @@ def clean_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(FOREIGN) and name not in {"DATABASE_URL", "HOST", "PORT"}
     }
+
+
+def _memory_of(pid: int, kind: str) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    (kilobytes,) = [line.split()[1] for line in lines if line.startswith(f"{kind}:")]
+    return int(kilobytes) << 10
 
 
 def _random_key() -> str:
@@ -74,23 +84,65 @@ class Installation:
         options = [f"--{name.replace('_', '-')}={rate}" for name, rate in rates.items()]
         self._ask("set_price", account.slug, provider, model, *options)
 
+    def set_provider(
+        self,
+        account: Account,
+        provider: str,
+        url: str,
+        credential: str = "",
+        models: Iterable[str] = (),
+        numbers: Mapping[str, int] | None = None,
+    ) -> None:
+        """Let the tenant's calls go to a provider on this machine."""
+        options = ["--base-url", url, "--allow-host", "127.0.0.1"]
+        options += [f"--model={pattern}" for pattern in models]
+        for name, number in (numbers or {}).items():
+            options += [f"--{name.replace('_', '-')}", str(number)]
+        if not credential:
+            options.append("--no-credential")
+        self._ask("set_provider", account.slug, provider, *options, line=credential)
+
     def verify_log(self, account: Account) -> dict[str, Any]:
         return self._ask("verify_log", account.slug, check=False)
+
+    def check_rollups(self, account: Account) -> dict[str, Any]:
+        return self._ask("check_rollups", account.slug, check=False)
+
+    def calls_under_way(self, account: Account) -> int:
+        """Return how many attempts have no receipt yet, by the database itself."""
+        tenant = f"SELECT id FROM tenants_tenant WHERE slug = '{account.slug}'"  # noqa: S608
+        query = "SELECT count(*) FROM orchestrations_attempt WHERE tenant_id = "
+        with closing(self._connect()) as connection:
+            (count,) = connection.execute(f"{query}({tenant})").fetchone()
+        return int(count)
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "spool"
+
+    def _connect(self) -> Any:
+        url = self.environment["DATABASE_URL"]
+        if url.startswith("sqlite:///"):
+            return sqlite3.connect(url.removeprefix("sqlite:///"))
+        return psycopg.connect(url)
 
     def server(self, **settings: str) -> "Server":
         return Server(self, settings)
 
-    def _ask(self, *arguments: str, check: bool = True) -> dict[str, Any]:
+    def _ask(
+        self, *arguments: str, check: bool = True, line: str = ""
+    ) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(
-            self._manage(*arguments, "--json", check=check)
+            self._manage(*arguments, "--json", check=check, line=line)
         )
         return answer
 
-    def _manage(self, *arguments: str, check: bool = True) -> str:
+    def _manage(self, *arguments: str, check: bool = True, line: str = "") -> str:
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
             env=self.environment,
+            input=line,
             capture_output=True,
             text=True,
         )
@@ -179,6 +231,10 @@ class Server:
         master = self._process.pid
         children = Path(f"/proc/{master}/task/{master}/children").read_text()
         return [master, *map(int, children.split())]
+
+    def memory(self, kind: str = "Pss") -> int:
+        """Return the bytes that all processes have, what they share counted once."""
+        return sum(_memory_of(pid, kind) for pid in self.processes)
 
     def limit_files(self, size: int) -> None:
         """Let no process write a file beyond `size` bytes: a disk that is full."""
