@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import msgspec
 from django.db import connection
+from msgspec.structs import replace
 
 from lucid.api.errors import ApiError, Code
 from orchestrations.gateway.accounts import REMOVED, Account
@@ -21,6 +21,7 @@ from orchestrations.gateway.dialects import Dialect
 from orchestrations.gateway.retrying import pause_after
 from orchestrations.gateway.salts import Salts
 from orchestrations.gateway.seeing import (
+    BYTES_PER_TOKEN,
     message_of,
     salted,
     seen_of_answer,
@@ -71,6 +72,17 @@ class Asked:
     streams: bool = False
     strip_usage: bool = False
     hashes_text: bool = False
+
+    @property
+    def sent_size(self) -> int:
+        """Return the bytes to estimate the input by: of images only what may count."""
+        return min(len(self.request.body), BYTES_PER_TOKEN * self.most.input_total)
+
+    def without_credential(self, seen: Seen) -> Seen:
+        """Return what was seen without our key, which some providers repeat."""
+        message = seen.error_message or ""
+        told = self.account.without_credential(message)
+        return seen if told == message else replace(seen, error_message=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +150,7 @@ def make_call(asked: Asked, begin: Begin, worker: Worker) -> Answered | Streamin
         except BaseException:
             worker.settle(attempt, INTERNAL_ERROR, asked.facts, keyring)
             raise
-        seen = msgspec.structs.replace(seen, is_final=False)
+        seen = replace(seen, is_final=False)
         worker.settle(attempt, seen, asked.facts, keyring)
         time.sleep(pause)
     raise AssertionError  # count() has no end
@@ -212,13 +224,13 @@ def seen_of(asked: Asked, answered: Answered) -> Seen:
     latency = _since(exchange.started)
     if exchange.is_refusal:
         seen = seen_of_refusal(exchange, message_of(body, told), latency)
-        return msgspec.structs.replace(seen, output_hash=body.hash(salt))
-    size = len(asked.request.body)
-    seen = seen_of_answer(exchange, told, size, body.size, latency)
+        return replace(seen, output_hash=body.hash(salt))
+    seen = seen_of_answer(exchange, told, asked.sent_size, body.size, latency)
+    seen = asked.without_credential(seen)
     text = told.text if isinstance(told, Told) else ""
     if asked.hashes_text:
-        return msgspec.structs.replace(seen, output_hash=salted(text, salt))
-    return msgspec.structs.replace(
+        return replace(seen, output_hash=salted(text, salt))
+    return replace(
         seen,
         output_hash=body.hash(salt),
         output_text_hash=salted(text, salt) if text else None,

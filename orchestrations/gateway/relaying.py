@@ -110,9 +110,10 @@ class RelayedStream:
 
     def _settle(self, failure: Failure | None, *, delivered: bool = True) -> None:
         self._is_settled = True
-        reached, size = self._reached, len(self._asked.request.body)
+        reached, size = self._reached, self._asked.sent_size
+        seen = seen_of_stream(reached.exchange, self._reader, failure, size)
         seen = replace(
-            seen_of_stream(reached.exchange, self._reader, failure, size),
+            self._asked.without_credential(seen),
             latency_ms=self._since_start(),
             ttft_ms=self._ttft_ms,
             delivered=delivered,

@@ -180,6 +180,8 @@ class Upstream:
             raise _unreachable(str(error)) from None
         except httpcore2.TimeoutException:
             raise _silent(self._patience) from None
+        except httpcore2.LocalProtocolError:  # whose message may quote a credential
+            raise NotCalled("HTTP cannot carry the request.") from None
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise _broken_off(error) from None
 

@@ -81,13 +81,14 @@ def test_a_stream_that_nobody_asked_for(alice, account, provider):
 
 
 def test_an_error_that_says_200(alice, account, provider):
-    provider.answers({"error": {"message": "overloaded", "code": 502}})
+    provider.answers({"error": {"message": f"overloaded {SECRET}", "code": 502}})
     answer = infer(alice)
     body = refusal(answer, 502, "PROVIDER_ERROR")
-    assert body["details"]["provider_message"] == ["overloaded"]
+    assert body["details"]["provider_message"] == ["overloaded [removed]"]
     receipt = receipt_behind(alice, answer)
     assert receipt["outcome"] == "failed"
-    assert receipt["error"] == {"code": "PROVIDER_ERROR", "message": "overloaded"}
+    assert receipt["error"]["code"] == "PROVIDER_ERROR"
+    assert receipt["error"]["message"] == "overloaded [removed]"
     assert receipt["cost"]["source"] == "no_charge"
 
 
@@ -154,3 +155,14 @@ def test_a_provider_that_must_not_be_called(alice, provider):
     run = only_run(alice)
     assert (run.status, run.inference_count) == ("failed", 0)
     assert not Step.objects.filter(tenant=alice.tenant).exists()
+
+
+def test_a_credential_that_no_header_can_hold_is_not_told(alice, account, provider):
+    account.credential = "sk-0123456789\nabcdef"
+    account.save()
+    answer = infer(alice)
+    body = refusal(answer, 502, "PROVIDER_ERROR")
+    assert "0123456789" not in answer.content.decode()
+    assert body["message"] == "HTTP cannot carry the request."
+    assert not provider.asked
+    assert not attempts(alice)
