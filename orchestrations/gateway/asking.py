@@ -35,6 +35,8 @@ DIALECTS: dict[str, Dialect] = {
     "bedrock": BEDROCK_CONVERSE,
 }
 
+# Neither control characters nor halves of others, which no receipt can hold.
+NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
 QUERY = re.compile(r"[!-~]*")  # what an address can hold
 
 RunId = Annotated[str, Meta(pattern=rf"\A{ID}\Z")]
@@ -101,8 +103,8 @@ def read_members(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise invalid({"body": ["Expected a JSON object."]})
     model = body.get("model")
-    if not isinstance(model, str) or not 1 <= len(model) <= 200:
-        raise invalid({"model": ["Expected a name of 1 to 200 characters."]})
+    if not isinstance(model, str) or not NAME.fullmatch(model):
+        raise invalid({"model": ["Expected 1-200 characters, none of them control."]})
     return body
 
 

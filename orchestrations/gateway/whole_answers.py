@@ -2,6 +2,7 @@
 
 import mmap
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -48,6 +49,7 @@ class WholeAnswer:
         self._chunks.append(chunk)
         if self.size > IN_MEMORY:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  for as long as we live
+            weakref.finalize(self, self._file.close)
             self._file.writelines(self._chunks)
             self._chunks.clear()
 
