@@ -154,7 +154,7 @@ class OrchestrationBooks:
             if not name or name in self._runs:
                 continue
             row = self._memory.get(name)
-            if row is None:
+            if row is None or not _is_without_costs(work, row):
                 return False
             signs = tuple(row[sign] for sign in SIGNS)
             self._runs[name] = Run(dict(row), expected=signs)
@@ -469,8 +469,17 @@ class OrchestrationBooks:
 
 def _is_recallable(work: Work) -> TypeGuard[Record | Settle]:
     if isinstance(work, Settle):
-        return work.ending is None
+        return True
     return isinstance(work, Record) and work.scope.month_limit is None
+
+
+def _is_without_costs(work: Record | Settle, row: dict[str, Any]) -> bool:
+    """Say whether a run that the work may end has no calls but its own attempts, of
+    which those before cost nothing: else its costs have to be looked up.
+    """
+    if isinstance(work, Record) or work.ending is None:
+        return True
+    return bool(row["inference_count"] == work.attempt["number"] - 1)
 
 
 def _has_room(limit: int, spent: int, most: int) -> bool:

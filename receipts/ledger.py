@@ -138,6 +138,9 @@ class Submission:
 
     With `books`, `work` says what is to be kept in them, and they place the entries:
     `entries` are those that are known beforehand, of which replays are looked up.
+
+    `waits` may be False where there are none: what is kept is then seen by everybody
+    and outlives this process, but for a moment not the machine (PostgreSQL).
     """
 
     keyring: Keyring
@@ -146,6 +149,7 @@ class Submission:
     render: Callable[[list[Any]], tuple[int, bytes]] | None = None
     books: type[Books] | None = None
     work: Any = None
+    waits: bool = True
     results: list[Any] = field(default_factory=list)
     answer: Answer | None = None  # of the first request with this claim
     error: Exception | None = None
@@ -231,7 +235,8 @@ def _transact(batch: Sequence[Submission], *, replays: bool) -> None:
         plan = _Plan(found, transaction, books, replays_known=replays)
         for submission in batch:
             plan.place(submission)
-        transaction.commit(plan.changes())
+        waits = any(submission.waits for submission in batch)
+        transaction.commit(plan.changes(), wait=waits)
     if connection.vendor == "postgresql":
         plan.remember()
 

@@ -54,6 +54,9 @@ SETUP = """
 
 BEGIN = Statement("begin", "BEGIN", {})
 COMMIT = Statement("commit", "COMMIT", {})
+# The server need not have it on its disk to say that it is done, only soon: within
+# three times its wal_writer_delay, 0.6 s, or with the next commit that waits.
+DO_NOT_WAIT = Statement("do_not_wait", "SET LOCAL synchronous_commit = off", {})
 ROLLBACK = Statement("rollback", "ROLLBACK", {})
 HEAD = HEAD_COLUMNS | LOG_ID
 EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
@@ -292,8 +295,10 @@ class PostgresTransaction:
             raise RunIdTaken from error  # see above
         return True
 
-    def commit(self, changes: Changes) -> None:
+    def commit(self, changes: Changes, *, wait: bool = True) -> None:
         calls = [write.call(rows) for write, rows in changes.writes()]
+        if not wait:
+            calls.append((DO_NOT_WAIT, []))
         try:
             self._open.run([*calls, (COMMIT, [])])
         except psycopg.errors.UniqueViolation as error:

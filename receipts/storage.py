@@ -172,7 +172,9 @@ class Transaction(Protocol):
         """Return hashes of a tile level: leaf hashes, or roots of the tiles below."""
         ...
 
-    def commit(self, changes: Changes) -> None: ...
+    def commit(self, changes: Changes, *, wait: bool = True) -> None:
+        """Write and commit; not to `wait` is to have it on the disk a moment later."""
+        ...
 
 
 class OrmTransaction:
@@ -252,7 +254,7 @@ class OrmTransaction:
         ).order_by("index")
         return [bytes(h) for h in roots.values_list("root", flat=True)]
 
-    def commit(self, changes: Changes) -> None:
+    def commit(self, changes: Changes, *, wait: bool = True) -> None:
         for write, rows in changes.writes():
             try:
                 write.portably(rows)

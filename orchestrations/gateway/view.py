@@ -127,7 +127,9 @@ def _submission(asked: Asked, attempt: Attempt, keyring: Keyring) -> Submission:
         asked.account.concurrency,
         asked.run if attempt.number == 1 else None,
     )
-    return Submission(keyring, [], books=OrchestrationBooks, work=work)
+    # By the time the provider has answered it is on the disk, and the receipt's own
+    # commit sees to that in any case.
+    return Submission(keyring, [], books=OrchestrationBooks, work=work, waits=False)
 
 
 def _claim(submission: Submission, claim: Claim, ids: list[UUID]) -> None:
