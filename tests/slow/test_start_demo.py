@@ -13,6 +13,7 @@ import pytest
 
 from tests.slow.model import is_installed
 from tests.slow.newcomer import HAS_TOOLS, Run, check_out, curl, paste
+from tests.slow.server import clean_environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,6 +23,7 @@ pytestmark = [
 
 BANNER_END = "Agents are at work"
 AGENTS_END = "The agents are done."
+START_SECONDS = 90  # until the model is loaded
 AGENT_SECONDS = 240  # of a small model on a shared machine
 
 
@@ -54,7 +56,7 @@ class Seen:
 
     def __init__(self, tree: Path) -> None:
         with Demo(tree) as demo:
-            demo.wait_for(BANNER_END)
+            demo.wait_for(BANNER_END, START_SECONDS)
             self.answer = paste(demo.printed("curl ", "}}'"))
             snippet = demo.printed("from openai", ".content)")
             demo.wait_for(AGENTS_END, AGENT_SECONDS)
@@ -145,7 +147,7 @@ def test_ctrl_c_ends_all_of_it(seen):
 
 def test_a_later_start_takes_the_same_key_and_shows_no_password(tree, seen):
     with Demo(tree) as demo:
-        demo.wait_for(BANNER_END)
+        demo.wait_for(BANNER_END, START_SECONDS)
         demo.press_ctrl_c()  # while the agents are at work
         demo.wait_for_end()
         assert demo.key == seen.key
@@ -153,3 +155,28 @@ def test_a_later_start_takes_the_same_key_and_shows_no_password(tree, seen):
         assert "Traceback" not in demo.output
     [password] = re.findall(r"operator@localhost  (\S+)", seen.output)
     assert password not in demo.output
+
+
+def test_a_custom_provider_of_somebody_else_stays(tree, seen):
+    host = [
+        "--base-url",
+        "https://models.example/v1",
+        "--allow-host",
+        "--no-credential",
+    ]
+    manage(tree, "set_provider", "demo", "custom", *host)
+    try:
+        with Demo(tree) as demo:
+            demo.wait_for_end()
+            assert "a provider `custom` of its own" in demo.output
+        listed = json.loads(manage(tree, "list_providers", "demo", "--json"))
+        [provider] = listed["providers"]
+        assert provider["url"] == "https://models.example/v1"
+    finally:
+        manage(tree, "remove_provider", "demo", "custom")
+
+
+def manage(tree: Path, *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments]
+    environment = clean_environment()
+    return subprocess.check_output(command, cwd=tree, env=environment, text=True)
