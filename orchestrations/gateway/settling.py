@@ -20,7 +20,7 @@ from orchestrations import models
 from orchestrations.books import RUN_IS_OVER, OrchestrationBooks
 from orchestrations.gateway.attempts import SERVER_DIED, Attempt, Seen
 from orchestrations.gateway.spool import Spool, Spooled
-from orchestrations.gateway.witnessing import witnessed
+from orchestrations.gateway.witnessing import signable_text, witnessed
 from orchestrations.models import Outcome
 from orchestrations.money import to_nanocents
 from orchestrations.recording import Facts, facts_of
@@ -149,7 +149,8 @@ def _ending(seen: Seen) -> tuple[str, dict[str, Any]]:
     if seen.outcome == Outcome.COMPLETED:
         output = {"output_hash": seen.output_hash} if seen.output_hash else {}
         return status.COMPLETED.value, output
-    code, message = seen.error_code or seen.outcome.upper(), seen.error_message or ""
+    code = seen.error_code or seen.outcome.upper()
+    message = signable_text(seen.error_message or "")
     return status.FAILED.value, {"error": {"code": code, "message": message}}
 
 

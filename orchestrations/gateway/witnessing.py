@@ -134,15 +134,18 @@ def _body(
 def _error(seen: Seen) -> dict[str, str] | None:
     if seen.error_code is None:
         return None
-    error = {"code": seen.error_code, "message": _signable(seen.error_message or "")}
+    error = {
+        "code": seen.error_code,
+        "message": signable_text(seen.error_message or ""),
+    }
     return {name: text for name, text in error.items() if text}
 
 
 def _shortened(text: str | None) -> str | None:
-    return None if text is None else _signable(text)[:MAX_NAME]
+    return None if text is None else signable_text(text)[:MAX_NAME]
 
 
-def _signable(text: str) -> str:
+def signable_text(text: str) -> str:
     """Return text without what JSON cannot carry, or PostgreSQL cannot keep."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
