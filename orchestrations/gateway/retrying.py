@@ -37,7 +37,7 @@ def _backoff(number: int) -> float:
 def _asked_for(exchange: Exchange) -> float | None:
     milliseconds = exchange.header("Retry-After-Ms")
     if milliseconds.isdecimal():
-        return int(milliseconds) / 1000
+        return float(milliseconds) / 1000
     text = exchange.header("Retry-After")
     if text.isdecimal():
         return float(text)
