@@ -9,7 +9,15 @@ slow providers never hold up receipts; threads are started as they are needed.
 import ctypes
 import os
 
+import environ  # type: ignore[import-untyped]
+
+from lucid.first_use import environment_file
+
 M_ARENA_MAX = -8  # malloc.h
+
+# As the settings do, which are read later: threads are to be as many as they say.
+if environment_file().exists():
+    environ.Env.read_env(environment_file())
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"

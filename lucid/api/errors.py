@@ -81,6 +81,13 @@ STATUS = {
 }
 
 
+# By a client that repeats a 429 and any 5xx of its own accord: the call was tried as
+# often as makes sense, and may have been paid for.
+NOT_WORTH_REPEATING = frozenset(
+    {Code.BUDGET_EXCEEDED, Code.PROVIDER_ERROR, Code.PROVIDER_TIMEOUT}
+)
+
+
 class ApiError(Exception):
     """An answer other than success. `details` maps each field to its complaints."""
 
@@ -142,6 +149,8 @@ def answer_error(error: ApiError, request: HttpRequest) -> Answer:
     answer = Answer(error.body(getattr(request, "request_id", None)), error.status)
     if error.status == 401:
         answer["WWW-Authenticate"] = 'Bearer realm="lucid"'
+    if error.code in NOT_WORTH_REPEATING:
+        answer["X-Should-Retry"] = "false"  # OpenAI's and Anthropic's clients obey
     if error.code in {Code.UNAVAILABLE, Code.RATE_LIMITED}:
         answer["Retry-After"] = RETRY_AFTER
     return answer

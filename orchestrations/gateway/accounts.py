@@ -48,7 +48,8 @@ class Account:
             patience,
             row.retries,
             row.concurrency,
-            Upstream(hosts, patience, row.concurrency),
+            # As many for live calls, and for those of test keys.
+            Upstream(hosts, patience, 2 * row.concurrency),
         )
 
     def __repr__(self) -> str:
@@ -133,7 +134,7 @@ def accounts_of(tenant_id: UUID, version: int) -> Accounts:
     remembered = _memory.get(tenant_id)
     if remembered and remembered.version == version:
         return remembered
-    rows = ProviderCredential.objects.filter(tenant_id=tenant_id)
+    rows = ProviderCredential.objects.filter(tenant_id=tenant_id).order_by("pk")
     # What has not changed keeps its connections.
     accounts = Accounts(version, rows, remembered.accounts if remembered else {})
     if len(_memory) >= MEMORY_LIMIT:

@@ -224,6 +224,8 @@ def seen_of(asked: Asked, answered: Answered) -> Seen:
     latency = _since(exchange.started)
     if exchange.is_refusal:
         seen = seen_of_refusal(exchange, message_of(body, told), latency)
+        if asked.hashes_text:  # the caller does not get the error's own bytes
+            return seen
         return replace(seen, output_hash=body.hash(salt))
     seen = seen_of_answer(exchange, told, asked.sent_size, body.size, latency)
     seen = asked.without_credential(seen)

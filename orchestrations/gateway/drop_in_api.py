@@ -52,7 +52,11 @@ class DropIn(GatewayView):
         raw = read_bytes(request._request, settings.LUCID_GATEWAY_MAX_REQUEST)
         body = read_members(raw)
         attached = Attachment.of(request._request)
-        asked = self._asked(request, raw, body, attached)
+        return self.with_current_accounts(
+            lambda: self._relayed(request, self._asked(request, raw, body, attached))
+        )
+
+    def _relayed(self, request: Request, asked: Asked) -> HttpResponseBase:
         worker = this_worker()
         worker.slots.take()
         try:

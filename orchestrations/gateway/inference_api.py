@@ -60,6 +60,11 @@ class RunInference(GatewayView):
     )
     def post(self, request: Request) -> Answer:
         claims = check(self.json(request, literal=True), LlmInference)
+        return self.with_current_accounts(
+            lambda: self._run_inference(request, self._asked(request, claims))
+        )
+
+    def _asked(self, request: Request, claims: LlmInference) -> Asked:
         given = claims.orchestration_id
         facts = self.facts(request, given) if given else None
         account = self.account(request, claims.model, claims.provider, DIALECTS)
@@ -71,7 +76,7 @@ class RunInference(GatewayView):
             facts = Facts(*(run[name] for name in FACTS))
         salts = Salts.fresh()
         limit = dialect.output_limit(msgspec.json.decode(body))
-        asked = Asked(
+        return Asked(
             account,
             dialect,
             claims.model,
@@ -84,6 +89,8 @@ class RunInference(GatewayView):
             run,
             hashes_text=True,
         )
+
+    def _run_inference(self, request: Request, asked: Asked) -> Answer:
         worker = this_worker()
         worker.slots.take()
         try:

@@ -1,17 +1,18 @@
 """What the views of the gateway share: attempts at calls, made durable."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 from rest_framework.request import Request
 
-from lucid.api.errors import ApiError, Code
+from lucid.api.errors import ApiError, Code, unavailable
 from lucid.api.idempotency import Claim, conflict
 from orchestrations.books import OrchestrationBooks
 from orchestrations.budgets import month_limit
-from orchestrations.gateway.accounts import Account, accounts_of
+from orchestrations.gateway.accounts import Account, Accounts, accounts_of
 from orchestrations.gateway.attempts import Attempt
 from orchestrations.gateway.calls import Asked, Begin, Unanswered
 from orchestrations.gateway.reserving import most_nanocents
@@ -21,8 +22,9 @@ from orchestrations.work import Begin as BeginWork
 from orchestrations.work import Scope
 from receipts.keyring import Keyring
 from receipts.ledger import Submission
+from receipts.ledger_view import ATTEMPTS
 from receipts.uuid7 import uuid7
-from tenants.authentication import Principal
+from tenants.authentication import Principal, refresh
 
 ERRORS = [
     *RECORD_ERRORS,
@@ -31,6 +33,8 @@ ERRORS = [
     Code.PROVIDER_TIMEOUT,
 ]
 OVERTIME = timedelta(hours=1)  # after which an attempt that nobody closed is dead
+
+Answered = TypeVar("Answered")
 
 
 class Replayed(Exception):
@@ -44,6 +48,10 @@ class Replayed(Exception):
         self.receipt_ids = receipt_ids
 
 
+class AccountsChanged(Exception):
+    """The tenant's accounts are no longer those that one was chosen from."""
+
+
 class GatewayView(OrchestrationsView):
     scopes = {"POST": "orchestrations:write"}
     http_method_names = ["post"]
@@ -55,20 +63,37 @@ class GatewayView(OrchestrationsView):
         provider: str | None,
         able: Collection[str],
     ) -> Account:
-        principal: Principal = request.auth  # type: ignore[assignment]
-        accounts = accounts_of(principal.tenant_id, principal.keyring_version)
-        return accounts.choose(model, provider, able)
+        known: Principal = request.auth  # type: ignore[assignment]
+        try:
+            return _accounts(known).choose(model, provider, able)
+        except ApiError:
+            # Perhaps it was set a moment ago, and this worker has not heard of it.
+            request.auth = current = refresh(request)
+            if current.keyring_version == known.keyring_version:
+                raise
+            return _accounts(current).choose(model, provider, able)
+
+    @staticmethod
+    def with_current_accounts(act: Callable[[], Answered]) -> Answered:
+        """Do it again if accounts changed since one was chosen; raises the 503."""
+        for _ in range(ATTEMPTS):
+            with suppress(AccountsChanged):
+                return act()
+        raise unavailable()
 
     def beginner(
         self, request: Request, asked: Asked, claim: Claim | None = None
     ) -> Begin:
         """Return what makes an attempt at the call durable, or raises why not."""
         ids = [uuid7() for _ in range(asked.account.retries + 1)]
+        chosen_at = request.auth.keyring_version  # type: ignore[union-attr]
 
         def begin(number: int) -> tuple[Attempt, Keyring]:
             made: list[tuple[Attempt, Keyring]] = []
 
             def compose(keyring: Keyring, principal: Principal) -> Submission:
+                if number == 1 and keyring.version != chosen_at:
+                    raise AccountsChanged
                 attempt = _attempt(asked, number, ids[number - 1], keyring, principal)
                 made.append((attempt, keyring))
                 submission = _submission(asked, attempt, keyring)
@@ -88,6 +113,10 @@ class GatewayView(OrchestrationsView):
 
     def unanswered(self, error: Unanswered) -> NoReturn:
         raise failed(error.failure.code, error.failure.message, error.attempt)
+
+
+def _accounts(principal: Principal) -> Accounts:
+    return accounts_of(principal.tenant_id, principal.keyring_version)
 
 
 def _attempt(

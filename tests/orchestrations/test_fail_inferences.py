@@ -166,3 +166,11 @@ def test_a_credential_that_no_header_can_hold_is_not_told(alice, account, provid
     assert body["message"] == "HTTP cannot carry the request."
     assert not provider.asked
     assert not attempts(alice)
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_clients_that_repeat_any_5xx_are_told_not_to(alice, provider, status):
+    open_account(alice.tenant, provider)
+    provider.answers(Scripted({"error": {"message": "no"}}, status))
+    answer = infer(alice)
+    assert (answer.status_code, answer["X-Should-Retry"]) == (502, "false")
