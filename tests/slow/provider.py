@@ -1,7 +1,7 @@
 """A provider of which a test writes every byte: what it sends, and where it stops.
 
 A scene is what happens on a connection once a request is there: bytes are sent, a
-number is a pause (seconds), and `CUT` ends it where it is.
+number is a pause (seconds), an event is waited for, and `CUT` ends it where it is.
 """
 
 import socket
@@ -23,7 +23,7 @@ class End(Enum):
 CUT = End.CUT
 HANG = 60.0  # longer than anybody is patient
 
-Step = bytes | float | End
+Step = bytes | float | threading.Event | End
 Scene = Sequence[Step]
 
 
@@ -121,6 +121,8 @@ class Provider:
             elif isinstance(step, float):
                 if self._is_over.wait(step):
                     return False
+            elif isinstance(step, threading.Event):
+                step.wait(HANG)
             else:
                 connection.shutdown(socket.SHUT_RDWR)
                 return False
