@@ -77,15 +77,16 @@ class InferenceAdmin(PartOfRunAdmin):
         "receipt_id",
         "tenant",
         "mode",
-        "orchestration_id",
+        "outcome",
         "provider",
         "model",
         "cost_in_cents",
         "cost_source",
         "flagged",
         "recorded_at",
+        "orchestration_id",
     ]
-    list_filter = ["mode", "provider", "cost_source", "flagged"]
+    list_filter = ["mode", "outcome", "provider", "cost_source", "flagged"]
     search_fields = ["pk__exact"]
     search_help_text = "A receipt_id, or an orchestration's id."
 
