@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
@@ -21,6 +20,7 @@ from orchestrations.models import (
 )
 from orchestrations.money import plain
 from orchestrations.provider_admin import ProviderCredentialAdmin
+from orchestrations.remembered_admin import RememberedAdmin
 from receipts.admin import NewestPaginator, ReadOnlyAdmin
 
 LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
@@ -160,7 +160,7 @@ class BudgetForm(forms.ModelForm):
 
 
 @admin.register(Budget)
-class BudgetAdmin(admin.ModelAdmin):
+class BudgetAdmin(RememberedAdmin):
     form = BudgetForm
     list_display = ["tenant", "mode", "limit_in_cents", "spent", "remaining"]
     list_filter = ["mode"]
@@ -179,24 +179,6 @@ class BudgetAdmin(admin.ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*self.readonly_fields, *(["tenant", "mode"] if obj else [])]
-
-    # Workers remember budgets, as they do keys and prices.
-
-    @transaction.atomic
-    def save_model(
-        self, request: HttpRequest, obj: Budget, form: Any, change: bool
-    ) -> None:
-        super().save_model(request, obj, form, change)
-        obj.tenant.forget_keys()
-
-    @transaction.atomic
-    def delete_model(self, request: HttpRequest, obj: Budget) -> None:
-        super().delete_model(request, obj)
-        obj.tenant.forget_keys()
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for budget in queryset:
-            self.delete_model(request, budget)
 
     @admin.display(description="Limit, in cents", ordering="limit")
     def limit_in_cents(self, budget: Budget) -> str:
@@ -220,7 +202,7 @@ def _spent(budget: Any) -> Decimal:
 
 
 @admin.register(Price)
-class PriceAdmin(admin.ModelAdmin):
+class PriceAdmin(RememberedAdmin):
     list_display = [
         "model",
         "provider",
@@ -256,10 +238,6 @@ class PriceAdmin(admin.ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["tenant"] if obj else []
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for price in queryset:  # one by one, as delete() tells every worker
-            price.delete()
 
 
 admin.site.register(ProviderCredential, ProviderCredentialAdmin)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import httpcore2
 
 from orchestrations.gateway.destinations import ForbiddenAddress, Guarded
+from orchestrations.gateway.redacting import quotable
 from orchestrations.models import Provider, ProviderCredential
 
 MOST_SECONDS = 30  # to wait for a list of models, however long calls may take
 MOST_BYTES = 10_000  # read of a refusal
 LONGEST_MESSAGE = 300  # characters
-REMOVED = "[removed]"
 ANTHROPIC_VERSION = "2023-06-01"
 
 TROUBLE = (
@@ -51,23 +51,12 @@ def probe(row: ProviderCredential) -> Finding:
         # Not every server that speaks OpenAI's chat has a list of its models.
         text = f"Reached, but it lists no models ({told}): credential not tested."
         return Finding(text, status, milliseconds)
-    message = quotable(_message_of(body), row.credential)
+    message = _quotable(_message_of(body), row)
     raise Unusable(f"{told}: {message}" if message else f"{told}.")
 
 
-def quotable(text: str, credential: str) -> str:
-    """Return the beginning of a message without the words that quote a credential.
-
-    Providers quote them shortened, too, as `sk-proj-****wxyz`: whatever has the first
-    or the last characters of the credential goes.
-    """
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    ends = {credential[:4], credential[-4:]} - {""}
-    words = (
-        REMOVED if any(end in word for end in ends) else word
-        for word in printable.split()
-    )
-    return " ".join(words)[:LONGEST_MESSAGE]
+def _quotable(message: str, row: ProviderCredential) -> str:
+    return quotable(message, row.credential)[:LONGEST_MESSAGE]
 
 
 def _ask(row: ProviderCredential) -> tuple[int, int, bytes]:
@@ -87,7 +76,7 @@ def _ask(row: ProviderCredential) -> tuple[int, int, bytes]:
             milliseconds = round((time.monotonic() - started) * 1000)
             return response.status, milliseconds, _beginning(response, started)
     except TROUBLE as error:
-        why = quotable(str(error), row.credential)
+        why = _quotable(str(error), row)
         raise Unusable(f"No answer from {row.url}: {why}") from None
 
 

@@ -5,11 +5,11 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import models
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from orchestrations.credentials import complaint_about
 from orchestrations.models import ProviderCredential
+from orchestrations.remembered_admin import RememberedAdmin
 
 
 class LinesField(forms.JSONField):
@@ -65,7 +65,7 @@ class ProviderCredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         return bool(credential or not self.instance.pk)
 
 
-class ProviderCredentialAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ProviderCredentialAdmin(RememberedAdmin):
     form = ProviderCredentialForm
     formfield_overrides = {models.JSONField: {"form_class": LinesField}}
     list_display = ["tenant", "provider", "url", "takes", "concurrency", "updated_at"]
@@ -94,10 +94,6 @@ class ProviderCredentialAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["tenant", "provider"] if obj else []
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for row in queryset:  # one by one, as delete() tells every worker
-            row.delete()
 
     @admin.display(description="Models")
     def takes(self, row: ProviderCredential) -> str:

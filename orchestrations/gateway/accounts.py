@@ -11,12 +11,12 @@ from datetime import datetime
 from uuid import UUID
 
 from lucid.api.errors import ApiError, invalid
+from orchestrations.gateway.redacting import REMOVED
 from orchestrations.gateway.upstream import Patience, Upstream
 from orchestrations.models import ProviderCredential
 
 MEMORY_LIMIT = 1000  # tenants
 
-REMOVED = "[removed]"
 # Whose a model is by its name, where the tenant has no rule for it.
 BY_NAME = {
     "anthropic": re.compile(r"claude"),

@@ -15,9 +15,10 @@ from django.db import connection
 from msgspec.structs import replace
 
 from lucid.api.errors import ApiError, Code
-from orchestrations.gateway.accounts import REMOVED, Account
+from orchestrations.gateway.accounts import Account
 from orchestrations.gateway.attempts import Attempt, Seen
 from orchestrations.gateway.dialects import Dialect
+from orchestrations.gateway.redacting import REMOVED, quotable
 from orchestrations.gateway.retrying import pause_after
 from orchestrations.gateway.salts import Salts
 from orchestrations.gateway.seeing import (
@@ -80,9 +81,10 @@ class Asked:
 
     def without_credential(self, seen: Seen) -> Seen:
         """Return what was seen without our key, which some providers repeat."""
-        message = seen.error_message or ""
-        told = self.account.without_credential(message)
-        return seen if told == message else replace(seen, error_message=told)
+        if seen.error_message is None:
+            return seen
+        told = quotable(seen.error_message, self.account.credential)
+        return replace(seen, error_message=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,7 @@ def seen_of(asked: Asked, answered: Answered) -> Seen:
     latency = _since(exchange.started)
     if exchange.is_refusal:
         seen = seen_of_refusal(exchange, message_of(body, told), latency)
+        seen = asked.without_credential(seen)
         if asked.hashes_text:  # the caller does not get the error's own bytes
             return seen
         return replace(seen, output_hash=body.hash(salt))

@@ -5,13 +5,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models, transaction
+from django.db import models
 
 from orchestrations.gateway.destinations import BadBaseURL, check_base_url
+from orchestrations.models.remembered import Remembered
 from orchestrations.models.runs import NOBODY, Provider, tenant_of_row
 from orchestrations.money import CentsField
 from receipts.sealing import seal, unseal
-from tenants.models import Mode, Tenant
+from tenants.models import Mode
 
 MAX_PATTERNS = 100
 MAX_HOSTS = 20
@@ -28,7 +29,7 @@ def _seconds(default: int, most: int) -> Any:
     )
 
 
-class ProviderCredential(models.Model):
+class ProviderCredential(Remembered):
     """How a tenant's calls reach a provider: where, with whose key, which models.
 
     `model_patterns` are names, or beginnings of names with a `*`; none means that
@@ -36,7 +37,6 @@ class ProviderCredential(models.Model):
     a pattern, and the longer pattern before the shorter.
     """
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     provider = models.CharField(max_length=20, choices=Provider.choices)
     base_url = models.CharField(
         "base URL",
@@ -82,16 +82,6 @@ class ProviderCredential(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} of {self.tenant}"
-
-    @transaction.atomic
-    def save(self, *args: Any, **options: Any) -> None:
-        super().save(*args, **options)
-        self.tenant.forget_keys()  # as with prices
-
-    @transaction.atomic
-    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
-        self.tenant.forget_keys()
-        return super().delete(*args, **options)
 
     @property
     def url(self) -> str:

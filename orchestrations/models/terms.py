@@ -1,22 +1,21 @@
 """What is paid and what may be spent: set by operators, read by every worker."""
 
 from decimal import Decimal
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Q
 
+from orchestrations.models.remembered import Remembered
 from orchestrations.models.runs import Provider
 from orchestrations.money import CentsField
-from tenants.models import Mode, Tenant
+from tenants.models import Mode
 
 
-class Budget(models.Model):
+class Budget(Remembered):
     """What a tenant may spend in a calendar month, UTC."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     mode = models.CharField(max_length=4, choices=Mode.choices, default=Mode.LIVE)
     limit = CentsField("limit, in US cents a month")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -35,16 +34,6 @@ class Budget(models.Model):
     def __str__(self) -> str:
         return f"{self.tenant} ({self.mode})"
 
-    @transaction.atomic
-    def save(self, *args: Any, **options: Any) -> None:
-        super().save(*args, **options)
-        self.tenant.forget_keys()  # as with prices
-
-    @transaction.atomic
-    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
-        self.tenant.forget_keys()
-        return super().delete(*args, **options)
-
 
 def _rate(name: str) -> "models.DecimalField[Decimal | None, Decimal | None]":
     return models.DecimalField(
@@ -57,7 +46,7 @@ def _rate(name: str) -> "models.DecimalField[Decimal | None, Decimal | None]":
     )
 
 
-class Price(models.Model):
+class Price(Remembered):
     """A tenant's own price of a model, or its discount on the catalogue's.
 
     Holds for calls from `valid_from` until before `valid_to`. Of those that hold,
@@ -65,7 +54,6 @@ class Price(models.Model):
     shorter, then the later `valid_from`.
     """
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     provider = models.CharField(max_length=20, choices=Provider.choices)
     model = models.CharField(
         max_length=200, help_text="A model's name, or a beginning of it and `*`."
@@ -109,16 +97,6 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} {self.model}"
-
-    @transaction.atomic
-    def save(self, *args: Any, **options: Any) -> None:
-        super().save(*args, **options)
-        self.tenant.forget_keys()  # which stands for what workers know of a tenant
-
-    @transaction.atomic
-    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
-        self.tenant.forget_keys()
-        return super().delete(*args, **options)
 
     @property
     def is_pattern(self) -> bool:
