@@ -13,5 +13,11 @@ def end_overdue_runs() -> str | None:
 
 @at_every_tick
 def close_abandoned_calls() -> str | None:
-    closed = close_dead_workers() + close_overdue()
+    closed = close_dead_workers()
     return f"{closed} calls of workers that ended were settled" if closed else None
+
+
+@at_every_tick
+def close_overdue_calls() -> str | None:
+    closed = close_overdue()
+    return f"{closed} overdue calls were closed as unknown" if closed else None

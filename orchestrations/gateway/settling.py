@@ -6,10 +6,10 @@ one. While the ledger cannot be written to, what was seen waits in the spool.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -39,6 +39,8 @@ from receipts.models import with_extras
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # at signing, while keys keep changing
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,64 +160,78 @@ def _ending(seen: Seen) -> tuple[str, dict[str, Any]]:
 
 
 def settle_spooled(spool: Spool) -> int:
-    """Record what waits in a spool; return how much it was.
+    """Record what waits in a spool; return how much it was. Raises as `_each` does."""
 
-    Raises LedgerUnavailable. A file that cannot be recorded for another reason does
-    not hold up the others: it stays, and in the end RuntimeError says so.
-    """
-    settled, failed = 0, 0
-    for file in spool.files():
-        try:
-            attempt, seen = spool.read(file)
-            record(attempt, seen, _facts(attempt))
-        except (LedgerUnavailable, *DATABASE_UNAVAILABLE):
-            raise
-        except Exception:
-            logger.exception("%s cannot be recorded", file)
-            failed += 1
-        else:
-            file.unlink()
-            settled += 1
-    if failed:
-        raise RuntimeError(f"{failed} calls in the spool could not be recorded")
-    return settled
+    def settle_file(file: Path) -> int:
+        attempt, seen = spool.read(file)
+        record(attempt, seen, _facts(attempt))
+        file.unlink()
+        return 1
+
+    return _each(spool.files(), settle_file)
 
 
 def close_dead_workers() -> int:
     """Settle what workers of this machine that ended have left; return how much.
 
     First what they have seen of calls, then, as `unknown`, the calls they were at.
-    Raises as `settle_spooled` does.
+    Raises as `_each` does.
     """
-    closed = 0
-    for spool in Spool.of_dead_workers(Path(settings.LUCID_SPOOL_DIR)):
-        try:
-            closed += settle_spooled(spool)
-            left = models.Attempt.objects.filter(worker_id=spool.worker_id)
-            closed += _close_as_unknown(left)
-        except BaseException:
-            spool.close()
-            raise
+    folder = Path(settings.LUCID_SPOOL_DIR)
+    return _each(Spool.of_dead_workers(folder), _close_dead_worker)
+
+
+def _close_dead_worker(spool: Spool) -> int:
+    tasks: list[Callable[[Spool], int]] = [settle_spooled, _close_unseen]
+    try:
+        closed = _each(tasks, lambda task: task(spool))
         spool.remove()
+    finally:
+        spool.close()
     return closed
+
+
+def _close_unseen(spool: Spool) -> int:
+    # Of a call with a file we know more, though it cannot be recorded now.
+    known = {file.stem for file in spool.files()}
+    rows = models.Attempt.objects.filter(worker_id=spool.worker_id)
+    left = [row for row in rows if str(row.receipt_id) not in known]
+    return _each(left, _close_as_unknown)
 
 
 def close_overdue() -> int:
     """Close as `unknown` the calls at which nobody can still be; return how many.
 
-    Those of machines that did not come back.
+    Those of machines that did not come back. Raises as `_each` does.
     """
     overdue = models.Attempt.objects.filter(deadline__lt=timezone.now())
-    return _close_as_unknown(overdue.order_by("deadline"))
+    return _each(overdue.order_by("deadline"), _close_as_unknown)
 
 
-def _close_as_unknown(rows: Iterable[models.Attempt]) -> int:
-    closed = 0
-    for row in rows:
-        attempt = attempt_of(row)
-        record(attempt, SERVER_DIED, _facts(attempt))
-        closed += 1
-    return closed
+def _close_as_unknown(row: models.Attempt) -> int:
+    attempt = attempt_of(row)
+    record(attempt, SERVER_DIED, _facts(attempt))
+    return 1
+
+
+def _each(items: Iterable[Item], settle: Callable[[Item], int]) -> int:
+    """Settle one after another; return the sum of what was.
+
+    Raises LedgerUnavailable. An item that cannot be settled for another reason does
+    not hold up the others: it stays, and in the end RuntimeError says so.
+    """
+    settled, failed = 0, 0
+    for item in items:
+        try:
+            settled += settle(item)
+        except (LedgerUnavailable, *DATABASE_UNAVAILABLE):
+            raise
+        except Exception:
+            logger.exception("%s cannot be settled", item)
+            failed += 1
+    if failed:
+        raise RuntimeError(f"{failed} of what calls left could not be settled")
+    return settled
 
 
 def attempt_of(row: models.Attempt) -> Attempt:

@@ -86,7 +86,6 @@ class Spool:
             draft.unlink()
         (self._folder / LOCK).unlink()
         self._folder.rmdir()
-        self.close()
 
 
 def _try_lock(folder: Path) -> int | None:

@@ -85,14 +85,20 @@ class Worker:
 
         Does not return; for a thread of its own.
         """
-        _until_done(close_dead_workers)
+        self._is_waiting.set()
         while True:
             self._is_waiting.wait()
             self._is_waiting.clear()
-            _until_done(lambda: settle_spooled(self.spool))
+            _until_done(self._catch_up)
+
+    def _catch_up(self) -> None:
+        try:
+            settle_spooled(self.spool)
+        finally:  # theirs do not hold up ours, nor ours theirs
+            close_dead_workers()
 
 
-def _until_done(task: Callable[[], int]) -> None:
+def _until_done(task: Callable[[], None]) -> None:
     seconds = RETRY_SECONDS
     while True:
         try:
