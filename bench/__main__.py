@@ -11,8 +11,9 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-from bench.cases import CASES, Effort, Row
+from bench.cases import CASES
 from bench.installation import Installation, installed
+from bench.rows import Effort, Row
 
 USUAL = Effort(rounds=5, seconds=4)
 QUICK = Effort(rounds=2, seconds=2, requests=5000)

@@ -4,12 +4,14 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.gateway import gateway
 from bench.installation import TENANTS, Installation
 from bench.load import CALL, Load, Target
+from bench.rows import Effort, Row
 from bench.servers import python
 from bench.year import CALLS, FIRST_DAY, LAST_DAY
 from receipts.key_set import from_jwks
@@ -17,7 +19,6 @@ from receipts.note import VerifierKey
 from receipts.verifier import Verdict, verify
 
 BATCH = 500
-MANY_REQUESTS = 100_000
 LATENCY_SECONDS = 200  # a slow machine measures as many as it answers in this time
 VERIFIED = 20  # receipts
 REPETITIONS = 10
@@ -29,23 +30,6 @@ BATCHES = "/v1/receipts/batch"
 RUNS = "/v1/orchestrations"
 LONG_RUN = 10_000  # inferences
 A_YEAR = 365  # days
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How often, and for how many seconds each, loads are compared."""
-
-    rounds: int
-    seconds: int
-    requests: int = MANY_REQUESTS
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    what: str
-    goal: str
-    measured: str
-    met: bool | None = None  # None: for information
 
 
 def write(lucid: Installation, effort: Effort) -> Iterator[Row]:
@@ -179,6 +163,7 @@ CASES: dict[str, Case] = {
     "batch": batch,
     "inferences": inferences,
     "reading": reading,
+    "gateway": gateway,
     "verify": verification,
     "memory": memory,
 }

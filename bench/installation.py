@@ -40,15 +40,16 @@ class Installation:
 
     def post(self, target: Target, clients: int, seconds: int) -> Load:
         """Put load on a target; what Lucid answered has to stand in its logs."""
-        before = self._logged()
+        before = self.logged()
         done = load.run(target, clients, seconds)
         expected = done.requests * (target.batch or 1)
-        grown = self._logged() - before
+        grown = self.logged() - before
         if target.url.startswith(self.lucid.url) and grown < expected:
             raise LoadFailed(f"{expected} receipts answered, {grown} logged")
         return done
 
-    def _logged(self) -> int:
+    def logged(self) -> int:
+        """Return how many receipts there are."""
         with psycopg.connect(self.env["DATABASE_URL"]) as connection:
             query = "SELECT coalesce(sum(size), 0)::bigint FROM receipts_log"
             (size,) = connection.execute(query).fetchone() or (0,)

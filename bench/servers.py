@@ -3,11 +3,12 @@
 import base64
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -84,13 +85,22 @@ class Server:
             map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         )
 
+    @property
+    def processes(self) -> list[int]:
+        """The process ids of gunicorn's master and its workers."""
+        return [self._process.pid, *self.workers]
+
     def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        _stop(self._process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -105,3 +115,32 @@ def serving(*applications: str, env: dict[str, str]) -> Iterator[list[Server]]:
     finally:
         for server in servers:
             server.stop()
+
+
+@contextmanager
+def listening(*arguments: str) -> Iterator[str]:
+    """Run this project's Python, as a server on the port that it is given at the end.
+
+    Yields its URL once connections are accepted.
+    """
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, *arguments, str(port)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_until_accepted(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _stop(process)
+
+
+def _wait_until_accepted(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args!r} does not listen")
