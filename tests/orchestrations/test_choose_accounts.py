@@ -1,5 +1,6 @@
 """Which of a tenant's accounts a call goes to, and how long that is remembered."""
 
+import gc
 import threading
 
 import pytest
@@ -21,21 +22,12 @@ from tests.orchestrations.provider import (
     CHAT,
     QUESTION,
     SECRET,
-    Provider,
     Scripted,
     open_account,
     stream,
     streamed,
 )
 from tests.orchestrations.runs import CALL, record, start
-
-OTHER_SECRET = "sk-other-0123456789"
-
-
-@pytest.fixture
-def second():
-    with Provider().serving() as provider:
-        yield provider
 
 
 def accounts_now(tenant):
@@ -151,38 +143,6 @@ class TestWhatIsRemembered:
         accounts_now(charlie.tenant)
         assert list(accounts._memory) == [charlie.tenant.pk]
 
-    def test_a_new_credential_is_used_at_once(self, alice, acme, provider):
-        account = open_account(acme, provider)
-        infer(alice)
-        account.credential = OTHER_SECRET
-        account.save()
-        infer(alice)
-        infer(alice)
-        sent = [asked.headers["authorization"] for asked in provider.asked]
-        assert sent == [f"Bearer {it}" for it in (SECRET, OTHER_SECRET, OTHER_SECRET)]
-
-    def test_so_is_a_new_address(self, alice, acme, provider, second):
-        account = open_account(acme, provider)
-        infer(alice)
-        account.base_url = second.url
-        account.save()
-        whole(chat(alice))
-        assert (len(provider.asked), len(second.asked)) == (1, 1)
-        accounts._memory.clear()
-
-    def test_an_account_that_is_removed_gets_nothing_more(self, alice, acme, provider):
-        account = open_account(acme, provider)
-        infer(alice)
-        account.delete()
-        refusal(infer(alice), 400, "INVALID_REQUEST")
-        refusal(chat(alice), 400, "INVALID_REQUEST")
-        assert len(provider.asked) == 1
-
-    def test_one_that_is_added_is_known_at_once(self, alice, acme, provider):
-        refusal(infer(alice), 400, "INVALID_REQUEST")
-        open_account(acme, provider)
-        assert infer(alice).status_code == 200
-
     def test_what_the_change_is_of_another_kind_changes_nothing(
         self, alice, acme, provider
     ):
@@ -221,6 +181,7 @@ class TestConnections:
         assert len(pool.connections) == 1
         account.delete()
         refusal(infer(alice), 400, "INVALID_REQUEST")
+        gc.collect()  # a traceback may still have held it
         assert not pool.connections
 
     def test_outlast_the_account_for_a_call_under_way(self, alice, acme, provider):

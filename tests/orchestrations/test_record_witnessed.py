@@ -287,10 +287,10 @@ class TestTextsOfTheProvider:
         answer = infer(alice)
         body = refusal(answer, 502, "PROVIDER_ERROR")
         receipt = receipt_behind(alice, answer)
-        assert receipt["error"]["message"] == "ab?c"
+        assert receipt["error"]["message"] == "a b?c"
         run = get(alice, body["orchestration_id"])
         assert run["status"] == "failed"
-        assert run["error"]["message"] == "ab?c"
+        assert run["error"]["message"] == "a b?c"
         assert sound(alice, receipt)
 
     @pytest.mark.parametrize("text", [UNSIGNABLE, "x" * 5000, "é" * 5000])
