@@ -30,6 +30,7 @@ MEMORY = 400 << 20  # of all processes
 REPORTS = 100
 OPENING_SECONDS = 2
 SLOWER = 10  # times, while streams are open; two cores run their clients as well
+NOTICED = 0.1  # seconds; below that the machine may have had something else to do
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_streams_are_held_while_receipts_are_written(
         f" {len(refused)} were refused at first"
     )
     assert delivered == [True] * STREAMS
-    assert busy < SLOWER * quiet
+    assert busy < max(SLOWER * quiet, NOTICED)
     assert held < MEMORY
     receipts = books.wait_for_receipts(STREAMS)
     assert {receipt["outcome"] for receipt in receipts} == {"completed"}
