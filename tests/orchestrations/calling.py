@@ -1,10 +1,12 @@
 """How tests have the gateway make calls, and read what it wrote of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+
+from django.db import connections
 
 from orchestrations.gateway.content import SaltedHash
 from orchestrations.models import Attempt, Inference, Orchestration, Price
@@ -58,6 +60,18 @@ def read_until_cut(answer: Any) -> bytes:
         raise AssertionError("the stream came to its end")
     answer.close()
     return b"".join(pieces)
+
+
+def meanwhile(action: Callable[[], object]) -> Callable[[int], None]:
+    """Return an `act` of a provider, on whose thread the database is asked."""
+
+    def act(place: int) -> None:
+        try:
+            action()
+        finally:
+            connections.close_all()
+
+    return act
 
 
 def receipt_of(caller: Caller, name: str) -> dict[str, Any]:

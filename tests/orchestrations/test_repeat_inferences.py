@@ -6,6 +6,7 @@ from orchestrations.models import ContentSalts
 from tests.orchestrations.calling import (
     ASKED,
     infer,
+    meanwhile,
     refusal,
 )
 from tests.orchestrations.provider import (
@@ -50,10 +51,7 @@ def test_another_body_is_refused(alice, account, provider):
 
 def test_a_repeat_meanwhile_is_told_so(alice, account, provider):
     answers = []
-
-    def repeat(place):
-        answers.append(infer(alice, Idempotency_Key="k"))
-
+    repeat = meanwhile(lambda: answers.append(infer(alice, Idempotency_Key="k")))
     provider.answers(Scripted(CHAT, act=repeat))
     assert infer(alice, Idempotency_Key="k").status_code == 200
     assert "under way" in refusal(answers[0], 409, "CONFLICT")["message"]

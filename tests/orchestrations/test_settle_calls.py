@@ -19,6 +19,7 @@ from tests.orchestrations.calling import (
     chat_stream,
     infer,
     inferred,
+    meanwhile,
     only_run,
     receipt_behind,
     receipt_of,
@@ -266,9 +267,8 @@ class TestAnOrchestrationThatEnded:
         run = start(alice, workflow_id="claims")
         inferred(alice, orchestration_id=run)
         finals = []
-        provider.answers(
-            Scripted({"usage": {}}, act=lambda n: finals.append(self.end(alice, run)))
-        )
+        end = meanwhile(lambda: finals.append(self.end(alice, run)))
+        provider.answers(Scripted({"usage": {}}, act=end))
         late = inferred(alice, orchestration_id=run)
         assert late["orchestration_id"] is None
         receipt = late["receipt"]
