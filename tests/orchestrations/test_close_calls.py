@@ -256,12 +256,12 @@ class TestOfTheLiving:
         rename = Path.rename
 
         def watched(self, target):
+            renamed = rename(self, target)
             found.extend(Spool.of_dead_workers(folder))
-            return rename(self, target)
+            return renamed
 
         monkeypatch.setattr(Path, "rename", watched)
         spool = Spool.create(folder)
-        found += Spool.of_dead_workers(folder)
         assert not found
         spool.close()
 

@@ -2,11 +2,14 @@
 
 import threading
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 
 from orchestrations.gateway.reserving import IMAGE_TOKENS, most_tokens
 from orchestrations.models import Attempt
+from orchestrations.under_way import UnderWay
+from orchestrations.work import Scope
 from tests.conftest import new_caller
 from tests.orchestrations.calling import (
     ASKED,
@@ -353,6 +356,18 @@ class TestHowManyAtATime:
         refusal(chat(alice), 429, "RATE_LIMITED")
         Attempt.objects.filter(pk=row.pk).delete()
         whole(chat_stream(alice))
+
+
+def test_what_ends_in_the_batch_that_another_begins_in_is_free():
+    scope = Scope(uuid4(), "live")
+    attempt = {"orchestration_id": "run", "provider": "custom", "reserved": 7}
+    under_way = UnderWay()
+    under_way.begin(scope, attempt)
+    assert under_way.reserved(scope) == under_way.reserved(scope, "run") == 7
+    assert under_way.calls(scope, "custom") == 1
+    under_way.end(scope, attempt)
+    assert under_way.reserved(scope) == under_way.reserved(scope, "run") == 0
+    assert under_way.calls(scope, "custom") == 0
 
 
 def test_anthropic_s_limit_is_held_back_too(alice, acme, provider, gate):

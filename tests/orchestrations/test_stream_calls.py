@@ -122,7 +122,9 @@ class TestTheBytes:
         assert whole(answer) == b"".join(stream(*TEXTS, usage=None))
         sent = b'{"stream_options":{"include_usage":true},' + body[1:]
         assert provider.asked[0].body == sent
-        assert receipt_behind(alice, answer)["usage"]["output_tokens"] == 9
+        receipt = receipt_behind(alice, answer)
+        assert receipt["usage"]["output_tokens"] == 9
+        assert receipt["input_hash"] == salted(answer["X-Lucid-Input-Salt"], body)
 
     def test_other_stream_options_stay(self, alice, account, provider):
         provider.answers(streamed(stream(*TEXTS)))
