@@ -18,7 +18,7 @@ import httpcore2
 from lucid.api.errors import Code
 from orchestrations.gateway.destinations import ForbiddenAddress, Guarded
 
-KEEPALIVE_SECONDS = 30
+KEEPALIVE_SECONDS = 4  # uvicorn, Node and llama.cpp close an idle connection after 5
 
 Headers = Sequence[tuple[bytes, bytes]]
 
