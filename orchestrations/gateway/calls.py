@@ -141,7 +141,7 @@ def make_call(asked: Asked, begin: Begin, worker: Worker) -> Answered | Streamin
                 return reached
             seen = seen_of(asked, reached)
         except NotCalled as error:
-            _withdraw(attempt, keyring, str(error))
+            _withdraw(attempt, keyring, str(error), worker)
             raise ApiError(Code.PROVIDER_ERROR, str(error)) from None
         except Failure as failure:
             pause = pause_after(number, failure) if can_retry else None
@@ -164,12 +164,12 @@ def _release_connection() -> None:
         connection.close()
 
 
-def _withdraw(attempt: Attempt, keyring: Keyring, message: str) -> None:
+def _withdraw(attempt: Attempt, keyring: Keyring, message: str, worker: Worker) -> None:
     try:
         withdraw(attempt, keyring, message)
     except Exception:
-        # It holds back its part of the budget until it is overdue.
-        logger.exception("%s could not be taken back", attempt.receipt_id)
+        logger.exception("%s could not be taken back yet", attempt.receipt_id)
+        worker.take_back(attempt)
 
 
 def _reach(asked: Asked, attempt: Attempt, keyring: Keyring) -> Answered | Streaming:

@@ -1,6 +1,10 @@
 """Messages of providers without the credential that some of them quote."""
 
+import re
+from collections.abc import Callable
+
 REMOVED = "[removed]"
+SHORT = 8  # characters
 
 
 def quotable(message: str, credential: str) -> str:
@@ -10,9 +14,15 @@ def quotable(message: str, credential: str) -> str:
     or the last characters of the credential goes.
     """
     printable = "".join(c if c.isprintable() else " " for c in message)
-    ends = {credential[:4], credential[-4:]} - {""}
-    words = (
-        REMOVED if any(end in word for end in ends) else word
-        for word in printable.split()
-    )
+    quotes = _quotes(credential)
+    words = (REMOVED if quotes(word) else word for word in printable.split())
     return " ".join(words)
+
+
+def _quotes(credential: str) -> Callable[[str], object]:
+    if len(credential) >= SHORT:
+        ends = credential[:4], credential[-4:]
+        return lambda word: any(end in word for end in ends)
+    # Such as `test`, of a host that takes any: not within other words.
+    alone = rf"(?<![A-Za-z0-9]){re.escape(credential)}(?![A-Za-z0-9])"
+    return re.compile(alone).search if credential else lambda word: None

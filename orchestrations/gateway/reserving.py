@@ -10,8 +10,8 @@ from orchestrations.money import MAX_CENTS, to_nanocents
 from orchestrations.pricing import quote
 from orchestrations.usage import Tokens
 
-LONG = 64 << 10  # bytes of a request that is looked at for images
-IMAGE_TOKENS = 20_000  # more than any provider counts for one
+IMAGE_TOKENS = 20_000  # more than most providers count for one, however it is sent
+MEDIA = frozenset({"image", "image_url", "input_audio", "document", "file"})
 CACHE_MARK = b'"cache_control"'
 
 
@@ -22,27 +22,40 @@ def most_tokens(raw: bytes, body: dict[str, Any], output_limit: int | None) -> T
     limit to the answer, LUCID_ASSUMED_OUTPUT_TOKENS is all that can be said.
     """
     output = output_limit or settings.LUCID_ASSUMED_OUTPUT_TOKENS
-    size = len(raw) if len(raw) < LONG else len(raw) - _beyond_images(body)
+    size = len(raw) + _for_media(body)
     if CACHE_MARK in raw:  # what is written to a cache costs most
         return Tokens(cache_write_1h_tokens=size, output_tokens=output)
     return Tokens(input_tokens=size, output_tokens=output)
 
 
-def _beyond_images(value: Any) -> int:
-    """Return how many bytes are of images, sound and files, less what they count."""
+def _for_media(value: Any) -> int:
+    """Return what images, sound and files count instead of their bytes, less those."""
     match value:
+        case {"type": str(kind), **members} if kind in MEDIA:
+            return IMAGE_TOKENS - sum(map(_bytes_in, members.values()))
         case str() if len(value) > IMAGE_TOKENS and _is_data(value):
-            return len(value) - IMAGE_TOKENS
+            return IMAGE_TOKENS - len(value)
         case dict():
-            return sum(map(_beyond_images, value.values()))
+            return sum(map(_for_media, value.values()))
         case list():
-            return sum(map(_beyond_images, value))
+            return sum(map(_for_media, value))
     return 0
 
 
 def _is_data(text: str) -> bool:
     """Say whether a text is base64, which has no spaces, or a URL of it."""
     return text.startswith("data:") or " " not in text[:1000]
+
+
+def _bytes_in(value: Any) -> int:
+    match value:
+        case str():
+            return len(value)
+        case dict():
+            return sum(map(_bytes_in, value.values()))
+        case list():
+            return sum(map(_bytes_in, value))
+    return 0
 
 
 def most_nanocents(

@@ -39,6 +39,7 @@ from receipts.models import with_extras
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # at signing, while keys keep changing
+NOT_BEGUN = "The call could not be begun, as the ledger was not available."
 
 Item = TypeVar("Item")
 
@@ -105,10 +106,20 @@ def _shown(result: Result) -> dict[str, Any] | None:
     return with_extras(result.members, result.receipt_id, result.leaf_index)
 
 
-def withdraw(attempt: Attempt, keyring: Keyring, message: str) -> None:
-    """Take back a call that was not made. Raises as `append` does."""
+def withdraw(
+    attempt: Attempt, keyring: Keyring | None = None, message: str = NOT_BEGUN
+) -> None:
+    """Take back a call that was not made. Raises LedgerUnavailable."""
     seen = Seen(outcome=Outcome.FAILED, error_code="NOT_CALLED", error_message=message)
-    _append(attempt, seen, None, keyring, is_late=False)
+    for _ in range(ATTEMPTS):
+        keyring = keyring or keyring_for(attempt.tenant_id, attempt.mode)
+        try:
+            _append(attempt, seen, None, keyring, is_late=False)
+        except StaleKeyring:
+            keyring = None
+            continue
+        return
+    raise LedgerUnavailable
 
 
 def _append(

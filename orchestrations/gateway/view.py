@@ -101,7 +101,15 @@ class GatewayView(OrchestrationsView):
                     _claim(submission, claim, ids)
                 return submission
 
-            submission = self.appended(request, compose)
+            try:
+                submission = self.appended(request, compose)
+            except AccountsChanged:
+                raise
+            except BaseException:
+                # What cannot be told to be durable may be so all the same.
+                for attempt, _ in made:
+                    this_worker().take_back(attempt)
+                raise
             if submission.answer and claim:
                 raise _replay_of(submission, claim)
             (refusal,) = submission.results

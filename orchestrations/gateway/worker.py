@@ -4,6 +4,7 @@ import atexit
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from orchestrations.gateway.settling import (
     close_dead_workers,
     settle,
     settle_spooled,
+    withdraw,
 )
 from orchestrations.gateway.spool import Spool
 from orchestrations.recording import Facts
@@ -64,6 +66,7 @@ class Worker:
         self.slots = Slots(settings.LUCID_GATEWAY_CALLS)
         self.spool = Spool.create(Path(settings.LUCID_SPOOL_DIR))
         self._is_waiting = threading.Event()
+        self._not_made: deque[Attempt] = deque()
         atexit.register(self._leave)
 
     def _leave(self) -> None:
@@ -80,6 +83,11 @@ class Worker:
             self._is_waiting.set()
         return settled
 
+    def take_back(self, attempt: Attempt) -> None:
+        """Have an attempt forgotten, if it was begun at all: no call was made."""
+        self._not_made.append(attempt)
+        self._is_waiting.set()
+
     def recover(self) -> None:
         """Settle what dead workers left, then whatever comes to be in the spool.
 
@@ -93,9 +101,15 @@ class Worker:
 
     def _catch_up(self) -> None:
         try:
+            self.withdraw_not_made()
             settle_spooled(self.spool)
         finally:  # theirs do not hold up ours, nor ours theirs
             close_dead_workers()
+
+    def withdraw_not_made(self) -> None:
+        while self._not_made:
+            withdraw(self._not_made[0])
+            self._not_made.popleft()
 
 
 def _until_done(task: Callable[[], None]) -> None:

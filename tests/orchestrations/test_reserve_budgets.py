@@ -132,6 +132,23 @@ class TestHowMuch:
         amount = reserving(alice, gate, lambda: chat(alice, body))
         assert amount == 10**6
 
+    @pytest.mark.parametrize(
+        "part",
+        [
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+            {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}},
+            {"type": "image", "source": {"type": "base64", "data": "x" * 99}},
+            {"type": "file", "file": {"file_id": "file-1"}},
+        ],
+    )
+    def test_an_image_is_not_counted_by_its_address(self, part):
+        text = {"type": "text", "text": "What is it?"}
+        body = QUESTION | {
+            "messages": [{"role": "user", "content": [text, part, part]}]
+        }
+        most = most_tokens(str(body).encode(), body, 1).input_tokens
+        assert 2 * IMAGE_TOKENS < most < 2 * IMAGE_TOKENS + 500
+
     def test_an_image_is_not_counted_by_its_bytes(self):
         image = {"url": "data:image/png;base64," + "x" * 400_000}
         body = QUESTION | {"messages": [{"content": [{"image_url": image}]}]}

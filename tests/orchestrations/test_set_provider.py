@@ -496,6 +496,9 @@ def test_no_cut_lets_a_part_of_it_through(refusal, server, length):
 def test_a_short_credential_is_removed_too():
     assert quotable("no pw=abc here", "abc") == "no [removed] here"
     assert quotable("no such thing", "") == "no such thing"
+    assert quotable("the latest test (test) failed", "test") == (
+        "the latest [removed] [removed] failed"
+    )
 
 
 def test_a_connection_refused_is_told(acme, refusal):
