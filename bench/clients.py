@@ -15,7 +15,9 @@ import msgspec
 from bench.load import TIMEOUT_SECONDS, LoadFailed
 
 STAMP = re.compile(rb"\[(\d+) (\d+)\]")  # see bench.model_server
+TIMED = re.compile(rb'"(?:prompt|predicted)_ms":([0-9.]+)')  # by llama.cpp
 END_OF_CHUNKS = b"\r\n0\r\n\r\n"
+AT_LEAST = 10  # calls of a slow model
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Connection:
             call.whole = _is_whole(answer)
         call.status = int(answer[9:12])
         call.total = call.total or now - start
+        call.held = call.held or round(1e6 * sum(map(float, TIMED.findall(answer))))
         return call
 
     def close(self) -> None:
@@ -130,17 +133,35 @@ def run(endpoint: Endpoint, clients: int, seconds: float) -> list[Call]:
 
 
 def alternate(endpoints: Sequence[Endpoint], seconds: float) -> list[list[Call]]:
-    """Make single calls of each endpoint in turn, and return those of each."""
-    connections = [Connection(endpoint) for endpoint in endpoints]
+    """Make single calls of each endpoint in turn, and return those of each.
+
+    As many of each as there is time for, and AT_LEAST; each on a connection of its
+    own, as a server may end those that wait for another's slow model.
+    """
     calls: list[list[Call]] = [[] for _ in endpoints]
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for connection, made in zip(connections, calls, strict=True):
-            made.append(connection.call())
-    for connection in connections:
-        connection.close()
-    _check([call for made in calls for call in made])
+    while time.monotonic() < end or len(calls[0]) < AT_LEAST:
+        for endpoint, made in zip(endpoints, calls, strict=True):
+            made.append(_call_once(endpoint))
+            _check(made[-1:])
     return calls
+
+
+def wait_until_ready(endpoint: Endpoint) -> None:
+    """Return once a call succeeds: some models load while their server listens."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while (call := _call_once(endpoint)).status != 200:
+        if time.monotonic() > deadline:
+            _check([call])
+        time.sleep(0.2)
+
+
+def _call_once(endpoint: Endpoint) -> Call:
+    connection = Connection(endpoint)
+    try:
+        return connection.call()
+    finally:
+        connection.close()
 
 
 def _check(calls: Sequence[Call]) -> None:
@@ -159,11 +180,7 @@ def open_streams(
 
     def stream(number: int) -> Call:
         time.sleep(number * seconds / count)
-        connection = Connection(endpoint)
-        try:
-            return connection.call()
-        finally:
-            connection.close()
+        return _call_once(endpoint)
 
     with ThreadPoolExecutor(count) as pool:
         futures = [pool.submit(stream, number) for number in range(count)]
