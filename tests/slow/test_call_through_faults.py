@@ -576,3 +576,22 @@ def test_a_slow_katan_is_not_waited_for(katans_client, katans_books, katan):
     assert [answer.status for answer in answers] == [504] * WAYS
     receipts = katans_books.assert_complete()
     assert told(receipts) == [(1, "failed", "PROVIDER_TIMEOUT", None)] * WAYS
+
+
+def test_a_changed_key_is_the_one_that_is_sent(
+    installation, server, katans_account, katan
+):
+    """At once, in every worker: the old one may have been revoked for a reason."""
+    wrong = "sk-provider-that-is-wrong"
+    with katan.serving(), server.client(katans_account) as client:
+        assert [ask(client, "chat").status for _ in range(4)] == [200] * 4
+        installation.set_provider(katans_account, "openai", f"{katan.url}/v1", wrong)
+        answers = [ask(client, "chat") for _ in range(4)]
+        url = f"{katan.url}/v1"
+        installation.set_provider(katans_account, "openai", url, SECRET, (), TWICE)
+        assert ask(client, "chat").status == 200
+    for answer in answers:
+        assert answer.status == 401
+        assert wrong.encode() not in answer.body  # which katan tells
+        assert b"[removed]" in answer.body
+    assert wrong not in server.log
