@@ -86,8 +86,8 @@ RUN_IS_OVER = "run is over"  # answers a Settle
 class OrchestrationBooks:
     """Implements `receipts.ledger.Books`; `keep` answers rows, Logged, or ApiError."""
 
-    # Runs as this process last wrote them. Touched by whoever leads the group
-    # commit, one thread at a time.
+    # Runs as this process last wrote them. Whole entries are set and removed, so
+    # threads need no lock.
     _memory: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __init__(self) -> None:
@@ -103,6 +103,18 @@ class OrchestrationBooks:
         self._begun: list[tuple[Row, Row]] = []  # attempts and their salts
         self._settled: list[Row] = []
         self._lookups: list[tuple[Find, list[Row]]] = []
+
+    @staticmethod
+    def insertion_of(starts: Sequence[dict[str, Any]]) -> tuple[Write, list[Row]]:
+        """Return how runs are begun outside of the ledger's transaction."""
+        rows = map(_new_row, starts)
+        return INSERT_RUNS, [tuple(row[name] for name in RUN) for row in rows]
+
+    @classmethod
+    def remember_begun(cls, starts: Sequence[dict[str, Any]]) -> None:
+        """Note that such runs are durable; may be called by any thread."""
+        for row in map(_new_row, starts):
+            cls._memory[row["id"]] = {column: row[column] for column in FOUND}
 
     def lookups(self, works: Sequence[Work]) -> list[tuple[Find, Sequence[Row]]]:
         runs, months, costs, logs = set(), set(), set(), set()
@@ -188,9 +200,7 @@ class OrchestrationBooks:
                 return [self._reprice(work.scope, item, page) for item in work.prices]
 
     def _start(self, start: dict[str, Any]) -> dict[str, Any]:
-        totals = dict.fromkeys(RUN_TOTALS, 0) | {"frontier": b""}
-        ending = dict.fromkeys(RUN_ENDING) | {"status": Status.RUNNING.value}
-        row = start | ending | totals
+        row = _new_row(start)
         self._runs[row["id"]] = Run(row, is_new=True)
         return row
 
@@ -485,6 +495,12 @@ def _is_without_costs(work: Record | Settle, row: dict[str, Any]) -> bool:
 def _has_room(limit: int, spent: int, most: int) -> bool:
     """Say whether a call of at most that fits; one that costs nothing has to, too."""
     return spent < limit and spent + most <= limit
+
+
+def _new_row(start: dict[str, Any]) -> dict[str, Any]:
+    totals = dict.fromkeys(RUN_TOTALS, 0) | {"frontier": b""}
+    ending = dict.fromkeys(RUN_ENDING) | {"status": Status.RUNNING.value}
+    return start | ending | totals
 
 
 def _columns(run: Run, columns: Columns) -> Row:

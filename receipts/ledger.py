@@ -33,6 +33,7 @@ from receipts.storage import (
     Found,
     Head,
     Lookup,
+    NotRead,
     OrmTransaction,
     RunIdTaken,
     Transaction,
@@ -138,9 +139,6 @@ class Submission:
 
     With `books`, `work` says what is to be kept in them, and they place the entries:
     `entries` are those that are known beforehand, of which replays are looked up.
-
-    `waits` may be False where there are none: what is kept is then seen by everybody
-    and outlives this process, but for a moment not the machine (PostgreSQL).
     """
 
     keyring: Keyring
@@ -149,7 +147,6 @@ class Submission:
     render: Callable[[list[Any]], tuple[int, bytes]] | None = None
     books: type[Books] | None = None
     work: Any = None
-    waits: bool = True
     results: list[Any] = field(default_factory=list)
     answer: Answer | None = None  # of the first request with this claim
     error: Exception | None = None
@@ -211,7 +208,11 @@ def _write_unseen(batch: Sequence[Submission]) -> bool:
         plan = _Plan(Found({head.log_id: head}, {}, {}), transaction, books)
         for submission in batch:
             plan.place(submission)
-        changes = plan.changes()
+        try:
+            changes = plan.changes()
+        except NotRead:  # books placed more than was foreseen, and a tile is full
+            _quiet_logs.forget(head.log_id)
+            return False
         # Refusals alone make no head, and are looked at twice before they are told.
         if not changes.heads or not transaction.commit_to(head, changes):
             _quiet_logs.forget(head.log_id)
@@ -235,8 +236,7 @@ def _transact(batch: Sequence[Submission], *, replays: bool) -> None:
         plan = _Plan(found, transaction, books, replays_known=replays)
         for submission in batch:
             plan.place(submission)
-        waits = any(submission.waits for submission in batch)
-        transaction.commit(plan.changes(), wait=waits)
+        transaction.commit(plan.changes())
     if connection.vendor == "postgresql":
         plan.remember()
 

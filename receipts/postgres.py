@@ -31,6 +31,7 @@ from receipts.storage import (
     Found,
     Head,
     Lookup,
+    NotRead,
     RunIdTaken,
     Stored,
 )
@@ -54,9 +55,6 @@ SETUP = """
 
 BEGIN = Statement("begin", "BEGIN", {})
 COMMIT = Statement("commit", "COMMIT", {})
-# The server need not have it on its disk to say that it is done, only soon: within
-# three times its wal_writer_delay, 0.6 s, or with the next commit that waits.
-DO_NOT_WAIT = Statement("do_not_wait", "SET LOCAL synchronous_commit = off", {})
 ROLLBACK = Statement("rollback", "ROLLBACK", {})
 HEAD = HEAD_COLUMNS | LOG_ID
 EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
@@ -238,6 +236,8 @@ class PostgresTransaction:
         )
 
     def row(self, log_id: int, level: int, start: int, stop: int) -> list[bytes]:
+        if not self._begun:
+            raise NotRead
         place = [
             UUID_.write(self._tenants[log_id]),
             *map(BIGINT.write, (log_id, start, stop)),
@@ -295,10 +295,8 @@ class PostgresTransaction:
             raise RunIdTaken from error  # see above
         return True
 
-    def commit(self, changes: Changes, *, wait: bool = True) -> None:
+    def commit(self, changes: Changes) -> None:
         calls = [write.call(rows) for write, rows in changes.writes()]
-        if not wait:
-            calls.append((DO_NOT_WAIT, []))
         try:
             self._open.run([*calls, (COMMIT, [])])
         except psycopg.errors.UniqueViolation as error:

@@ -159,6 +159,10 @@ class RunIdTaken(Exception):
     """A run_id stands, or may stand, in the log: `read` was not asked to look."""
 
 
+class NotRead(Exception):
+    """What is asked for is known only to a transaction that has read."""
+
+
 class Transaction(Protocol):
     """Begun by entering it; what `commit` was not called for is rolled back.
 
@@ -172,9 +176,7 @@ class Transaction(Protocol):
         """Return hashes of a tile level: leaf hashes, or roots of the tiles below."""
         ...
 
-    def commit(self, changes: Changes, *, wait: bool = True) -> None:
-        """Write and commit; not to `wait` is to have it on the disk a moment later."""
-        ...
+    def commit(self, changes: Changes) -> None: ...
 
 
 class OrmTransaction:
@@ -254,7 +256,7 @@ class OrmTransaction:
         ).order_by("index")
         return [bytes(h) for h in roots.values_list("root", flat=True)]
 
-    def commit(self, changes: Changes, *, wait: bool = True) -> None:
+    def commit(self, changes: Changes) -> None:
         for write, rows in changes.writes():
             try:
                 write.portably(rows)

@@ -14,6 +14,7 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 
+from orchestrations.gateway.beginning import BeginTransaction
 from receipts.postgres import PostgresTransaction
 from tenants.models import ApiKey, Mode, Tenant
 from tests.caller import Caller
@@ -37,6 +38,7 @@ def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
     yield
     with django_db_blocker.unblock():
         PostgresTransaction.disconnect()
+        BeginTransaction.disconnect()
         connections.close_all()
         teardown_databases(created, verbosity=0)
 

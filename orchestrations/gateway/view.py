@@ -8,20 +8,22 @@ from uuid import UUID
 
 from rest_framework.request import Request
 
+from lucid.api.connections import discard_dead
 from lucid.api.errors import ApiError, Code, unavailable
 from lucid.api.idempotency import Claim, conflict
 from orchestrations.books import OrchestrationBooks
 from orchestrations.budgets import month_limit
 from orchestrations.gateway.accounts import Account, Accounts, accounts_of
 from orchestrations.gateway.attempts import Attempt
+from orchestrations.gateway.beginning import begin_unlocked
 from orchestrations.gateway.calls import Asked, Begin, Unanswered
 from orchestrations.gateway.reserving import most_nanocents
 from orchestrations.gateway.worker import this_worker
 from orchestrations.views import RECORD_ERRORS, OrchestrationsView
 from orchestrations.work import Begin as BeginWork
 from orchestrations.work import Scope
-from receipts.keyring import Keyring
-from receipts.ledger import Submission
+from receipts.keyring import Keyring, keyring_for
+from receipts.ledger import LedgerUnavailable, Submission
 from receipts.ledger_view import ATTEMPTS
 from receipts.uuid7 import uuid7
 from tenants.authentication import Principal, refresh
@@ -102,8 +104,9 @@ class GatewayView(OrchestrationsView):
                 return submission
 
             try:
-                submission = self.appended(request, compose)
+                submission = self._begun(request, compose)
             except AccountsChanged:
+                request.auth = refresh(request)
                 raise
             except BaseException:
                 # What cannot be told to be durable may be so all the same.
@@ -118,6 +121,22 @@ class GatewayView(OrchestrationsView):
             return made[-1]
 
         return begin
+
+    def _begun(
+        self, request: Request, compose: Callable[[Keyring, Principal], Submission]
+    ) -> Submission:
+        principal: Principal = request.auth  # type: ignore[assignment]
+        version = principal.keyring_version
+        keyring = keyring_for(principal.tenant_id, principal.mode, version)
+        submission = compose(keyring, principal)
+        try:
+            if begin_unlocked(submission):
+                submission.results = [None]
+                return submission
+        except LedgerUnavailable:
+            discard_dead()
+            raise unavailable() from None
+        return self.appended(request, compose)
 
     def unanswered(self, error: Unanswered) -> NoReturn:
         raise failed(error.failure.code, error.failure.message, error.attempt)
@@ -164,9 +183,7 @@ def _submission(asked: Asked, attempt: Attempt, keyring: Keyring) -> Submission:
         asked.account.concurrency,
         asked.run if attempt.number == 1 else None,
     )
-    # By the time the provider has answered it is on the disk, and the receipt's own
-    # commit sees to that in any case.
-    return Submission(keyring, [], books=OrchestrationBooks, work=work, waits=False)
+    return Submission(keyring, [], books=OrchestrationBooks, work=work)
 
 
 def _claim(submission: Submission, claim: Claim, ids: list[UUID]) -> None:

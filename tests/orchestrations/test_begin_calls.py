@@ -1,18 +1,23 @@
 """What the ledger's transaction does with a call before and after it is made."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.db import connection
 
 from orchestrations.models import Attempt, Orchestration
 from orchestrations.reconciling import check_rollups
+from receipts.fsck import check_log
 from receipts.pipeline import Pipeline
 from receipts.quiet_logs import QUIET_AFTER
-from tests.orchestrations.calling import chat, inferred, only_run, set_price
+from tests.caller import RUN
+from tests.orchestrations.calling import chat, infer, inferred, only_run, set_price
 from tests.orchestrations.provider import CHAT, Scripted, open_account
-from tests.orchestrations.runs import CALL, post, record, start
+from tests.orchestrations.runs import CALL, post, start
+from tests.receipts.tampering import log_row
 
 on_postgresql = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="SQLite always waits for the disk"
+    connection.vendor != "postgresql", reason="SQLite has one lock for all"
 )
 
 
@@ -30,40 +35,67 @@ def transactions(monkeypatch) -> list[list[str]]:
     return sent
 
 
-def commits(transactions: list[list[str]]) -> list[bool]:
-    """Say of each commit whether it waits for the disk."""
-    ends = [names for names in transactions if "commit" in names]
-    return ["do_not_wait" not in names for names in ends]
-
-
 @on_postgresql
-def test_a_beginning_does_not_wait_for_the_disk_and_a_receipt_does(
-    alice, provider, worker, transactions
+@pytest.mark.parametrize("call", [chat, infer])
+def test_a_beginning_waits_for_no_lock_and_is_one_round_trip(
+    alice, provider, worker, transactions, call
 ):
     open_account(alice.tenant, provider)
-    chat(alice)
-    assert commits(transactions) == [False, True]
+    call(alice)
+    transactions.clear()
+    call(alice)
+    begin, *settle = transactions
+    assert {"same_rights", "has_room", "insert_orchestrations_attempt_one"} <= set(
+        begin
+    )
+    assert not {"begin", "lock_logs"} & set(begin)
+    assert len(settle) <= 2
 
 
 @on_postgresql
-def test_a_start_reported_by_the_caller_waits_for_the_disk(alice, transactions):
-    start(alice)
-    assert commits(transactions) == [True]
-
-
-@on_postgresql
-def test_not_to_wait_is_not_left_to_the_next_transaction(
-    alice, provider, worker, transactions
-):
+def test_a_budget_is_looked_at_under_the_lock(alice, provider, worker, transactions):
     open_account(alice.tenant, provider)
-    chat(alice)
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW synchronous_commit")
-        (default,) = cursor.fetchone()
+    run = start(alice, budget_cents=5)
+    transactions.clear()
+    assert chat(alice, X_Lucid_Orchestration=run).status_code == 200
+    assert "insert_orchestrations_attempt_one" not in transactions[1]
+    assert "lock_logs" in transactions[1]
+
+
+def test_calls_in_a_run_are_recorded_in_it(alice, provider, worker):
+    open_account(alice.tenant, provider)
     run = start(alice)
-    record(alice, run)
-    assert default == "on"
-    assert commits(transactions)[2:] == [True, True]
+    for _ in range(3):
+        assert chat(alice, X_Lucid_Orchestration=run).status_code == 200
+    assert Orchestration.objects.get(pk=run).inference_count == 3
+
+
+def test_one_refused_does_not_keep_others_from_beginning(alice, provider, worker):
+    open_account(alice.tenant, provider)
+    running, ended = start(alice), start(alice)
+    post(alice, ended, "complete", {})
+
+    def ask(run: str) -> int:
+        status: int = chat(alice, X_Lucid_Orchestration=run).status_code
+        connection.close()
+        return status
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(ask, [running, ended] * 8))
+    assert statuses == [200, 409] * 8
+
+
+@pytest.mark.parametrize("calls", [254, 255, 256])
+def test_a_run_of_one_call_ends_where_a_tile_of_the_log_is_full(
+    alice, provider, worker, calls
+):
+    # A call and the ending of its run are two leaves, of which only one is foreseen.
+    open_account(alice.tenant, provider)
+    runs = [RUN | {"run_id": f"run-{n}"} for n in range(calls - 2 * QUIET_AFTER)]
+    alice.post("/v1/receipts/batch", {"receipts": runs})
+    answers = [inferred(alice) for _ in range(QUIET_AFTER + 4)]
+    assert all(answer["receipt"] for answer in answers)
+    assert check_log(log_row(alice).pk, lambda done: None) is None
 
 
 def test_the_provider_is_called_when_the_attempt_is_there(alice, provider, worker):

@@ -2,10 +2,9 @@
 
 import pytest
 
-from orchestrations.gateway import settling
+from orchestrations.gateway import settling, view
 from orchestrations.gateway.destinations import ForbiddenAddress
 from orchestrations.models import Orchestration
-from receipts import ledger_view
 from receipts.ledger import LedgerUnavailable, append
 from tests.orchestrations.calling import CHAT_PATH, attempts, chat, infer, refusal
 from tests.orchestrations.provider import open_account
@@ -22,7 +21,7 @@ def unsure(monkeypatch):
         append(submission)
         raise LedgerUnavailable
 
-    monkeypatch.setattr(ledger_view, "append", kept)
+    monkeypatch.setattr(view, "begin_unlocked", kept)
 
 
 @CALLS
@@ -54,7 +53,7 @@ def test_one_that_was_not_begun_is_nothing_to_take_back(
         raise LedgerUnavailable
 
     open_account(alice.tenant, provider)
-    monkeypatch.setattr(ledger_view, "append", lost)
+    monkeypatch.setattr(view, "begin_unlocked", lost)
     refusal(infer(alice), 503, "UNAVAILABLE")
     worker.withdraw_not_made()
     assert not Orchestration.objects.filter(tenant=alice.tenant).exists()
