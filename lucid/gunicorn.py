@@ -23,7 +23,7 @@ bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
 workers = int(os.environ.get("LUCID_WORKERS", "2"))
 threads = int(os.environ.get("LUCID_THREADS", "32")) + int(
-    os.environ.get("LUCID_GATEWAY_CALLS", "128")
+    os.environ.get("LUCID_GATEWAY_CALLS", "200")
 )
 timeout = 60
 graceful_timeout = 20

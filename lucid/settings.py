@@ -67,7 +67,7 @@ LUCID_APPEND_TIMEOUT = env.int("LUCID_APPEND_TIMEOUT", default=10)
 # answer may have, in bytes; how long a stream is read on when its client has left;
 # output tokens held back from a budget for a request that names no limit; and where
 # what became of calls waits while the database is away.
-LUCID_GATEWAY_CALLS = env.int("LUCID_GATEWAY_CALLS", default=128)
+LUCID_GATEWAY_CALLS = env.int("LUCID_GATEWAY_CALLS", default=200)
 LUCID_GATEWAY_MAX_REQUEST = env.int("LUCID_GATEWAY_MAX_REQUEST", default=32 << 20)
 LUCID_GATEWAY_MAX_ANSWER = env.int("LUCID_GATEWAY_MAX_ANSWER", default=64 << 20)
 LUCID_GATEWAY_DRAIN_SECONDS = env.int("LUCID_GATEWAY_DRAIN_SECONDS", default=60)

@@ -34,8 +34,9 @@ from orchestrations.gateway.telling import Told, Unreadable
 from orchestrations.gateway.upstream import Exchange, Failure, NotCalled, Request
 from orchestrations.gateway.whole_answers import WholeAnswer
 from orchestrations.gateway.worker import Worker
-from orchestrations.models import Outcome
+from orchestrations.models import Orchestration, Outcome
 from orchestrations.recording import Facts
+from orchestrations.settling import end
 from orchestrations.usage import Tokens
 from receipts.keyring import Keyring
 
@@ -128,7 +129,13 @@ def make_call(asked: Asked, begin: Begin, worker: Worker) -> Answered | Streamin
     that we do not call.
     """
     for number in count(1):
-        attempt, keyring = begin(number)
+        try:
+            attempt, keyring = begin(number)
+        except ApiError as refusal:
+            if number > 1:
+                _end_run(asked, refusal)
+                refusal.extra["receipt_id"] = str(attempt.receipt_id)
+            raise
         _release_connection()
         can_retry = number <= asked.account.retries
         started = time.monotonic()
@@ -156,6 +163,18 @@ def make_call(asked: Asked, begin: Begin, worker: Worker) -> Answered | Streamin
         worker.settle(attempt, seen, asked.facts, keyring)
         time.sleep(pause)
     raise AssertionError  # count() has no end
+
+
+def _end_run(asked: Asked, refusal: ApiError) -> None:
+    """End a run that was begun for a call whose next attempt there must not be."""
+    if asked.run is None:
+        return
+    error = {"code": refusal.code.value, "message": refusal.message}
+    try:
+        run = Orchestration.objects.get(pk=asked.run["id"])
+        end(run, Orchestration.Status.FAILED, {"error": error}, due=False)
+    except Exception:
+        logger.exception("%s is left to its time-out", asked.run["id"])
 
 
 def _release_connection() -> None:

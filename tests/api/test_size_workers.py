@@ -10,9 +10,9 @@ import pytest
 @pytest.mark.parametrize(
     ("in_file", "in_environment", "threads"),
     [
-        ("", {}, 32 + 128),
+        ("", {}, 32 + 200),
         ("LUCID_GATEWAY_CALLS=5\n", {}, 32 + 5),
-        ("LUCID_THREADS=8\n", {}, 8 + 128),
+        ("LUCID_THREADS=8\n", {}, 8 + 200),
         ("LUCID_GATEWAY_CALLS=5\n", {"LUCID_GATEWAY_CALLS": "7"}, 32 + 7),
     ],
 )

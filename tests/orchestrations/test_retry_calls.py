@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, connections
 
 from orchestrations.gateway import calls, retrying
-from orchestrations.models import ContentSalts
+from orchestrations.models import Budget, ContentSalts
 from tests.orchestrations.calling import (
     ASKED,
     attempts,
@@ -277,4 +277,34 @@ class TestWhatIsTriedAgain:
         refusal(infer(alice, ASKED | {"orchestration_id": run}), 409, "NOT_RUNNING")
         assert len(provider.asked) == 1
         assert len(receipts_of(alice)) == 1
+        assert not attempts(alice)
+
+
+class TestAnAttemptThatThereMustNotBe:
+    """The tenant's month is over budget before the second attempt."""
+
+    @pytest.fixture
+    def broke(self, alice, provider, monkeypatch):
+        open_account(alice.tenant, provider, retries=2)
+        provider.answers(Scripted({"error": {"message": "busy"}}, 500))
+
+        def spend(seconds: float) -> None:
+            Budget.objects.create(tenant=alice.tenant, mode="live", limit=0)
+
+        monkeypatch.setattr("orchestrations.gateway.calls.time.sleep", spend)
+
+    def test_it_is_not_made_and_the_first_is_named(self, alice, provider, broke):
+        answer = refusal(infer(alice), 429, "BUDGET_EXCEEDED")
+        (first,) = receipts_of(alice)
+        assert answer["receipt_id"] == first["receipt_id"]
+        assert len(provider.asked) == 1
+
+    def test_the_run_that_was_begun_for_it_has_failed(self, alice, broke):
+        infer(alice)
+        run = get(alice, only_run(alice).pk)
+        assert (run["status"], run["inference_count"]) == ("failed", 1)
+        assert run["error"]["code"] == "BUDGET_EXCEEDED"
+
+    def test_no_call_is_left_under_way(self, alice, broke):
+        assert chat(alice).status_code == 429
         assert not attempts(alice)
