@@ -175,7 +175,9 @@ def settle_spooled(spool: Spool) -> int:
 
     def settle_file(file: Path) -> int:
         attempt, seen = spool.read(file)
-        record(attempt, seen, _facts(attempt))
+        if isinstance(record(attempt, seen, _facts(attempt)), Conflict):
+            # Closed as `unknown` when it was overdue; what stands in a log stays.
+            logger.error("%s has another receipt: %s", attempt.receipt_id, seen)
         file.unlink()
         return 1
 

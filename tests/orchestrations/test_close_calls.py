@@ -383,3 +383,23 @@ def test_a_worker_that_leaves_in_order_leaves_nothing(folder, worker, monkeypatc
     other._leave()
     other.spool.close()
     assert [path.name for path in folder.iterdir()] == [str(worker.spool.worker_id)]
+
+
+def test_what_comes_after_the_unknown_is_told_to_the_operator(
+    alice, provider, worker, monkeypatch, caplog
+):
+    open_account(alice.tenant, provider)
+    with monkeypatch.context() as patch:
+        patch.setattr(settling, "append", _unavailable)
+        chat(alice)
+    rows = Attempt.objects.filter(tenant=alice.tenant)
+    rows.update(deadline=timezone.now() - timedelta(seconds=1))
+    settling.close_overdue()
+    settling.settle_spooled(worker.spool)
+    assert "has another receipt" in caplog.text
+    assert [it["outcome"] for it in receipts_of(alice)] == ["unknown"]
+    assert not worker.spool.files()
+
+
+def _unavailable(submission):
+    raise LedgerUnavailable
