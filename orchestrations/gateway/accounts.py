@@ -40,6 +40,7 @@ class Account:
     def of(cls, row: ProviderCredential) -> "Account":
         patience = Patience(row.connect_seconds, row.silence_seconds, row.total_seconds)
         hosts = frozenset(row.allowed_hosts)
+        is_tls = row.url.lower().startswith("https:")
         return cls(
             row.provider,
             row.url,
@@ -49,7 +50,7 @@ class Account:
             row.retries,
             row.concurrency,
             # As many for live calls, and for those of test keys.
-            Upstream(hosts, patience, 2 * row.concurrency),
+            Upstream(hosts, patience, 2 * row.concurrency, is_tls=is_tls),
         )
 
     def __repr__(self) -> str:

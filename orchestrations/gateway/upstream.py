@@ -18,7 +18,7 @@ import httpcore2
 from lucid.api.errors import Code
 from orchestrations.gateway.destinations import ForbiddenAddress, Guarded
 
-KEEPALIVE_SECONDS = 4  # uvicorn, Node and llama.cpp close an idle connection after 5
+KEEPALIVE_SECONDS = 20  # those who offer TLS wait for a minute and more
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -128,13 +128,22 @@ class Upstream:
     """
 
     def __init__(
-        self, allowed_hosts: frozenset[str], patience: Patience, connections: int
+        self,
+        allowed_hosts: frozenset[str],
+        patience: Patience,
+        connections: int,
+        *,
+        is_tls: bool,
     ) -> None:
         self._patience = patience
+        # Who closes an idle connection while a request is on its way leaves it open
+        # whether that was done. A model server nearby does so after five seconds, or
+        # some number of requests, and a new connection to it costs next to nothing.
+        idle = connections if is_tls else 0
         self._pool = httpcore2.ConnectionPool(
             ssl_context=tls(),
             max_connections=connections,
-            max_keepalive_connections=connections,
+            max_keepalive_connections=idle,
             keepalive_expiry=KEEPALIVE_SECONDS,
             network_backend=Guarded(allowed_hosts),
         )

@@ -291,7 +291,9 @@ class TestAnAttemptThatThereMustNotBe:
         def spend(seconds: float) -> None:
             Budget.objects.create(tenant=alice.tenant, mode="live", limit=0)
 
-        monkeypatch.setattr("orchestrations.gateway.calls.time.sleep", spend)
+        clock = Clock()
+        monkeypatch.setattr(clock, "sleep", spend)
+        monkeypatch.setattr(calls, "time", clock)
 
     def test_it_is_not_made_and_the_first_is_named(self, alice, provider, broke):
         answer = refusal(infer(alice), 429, "BUDGET_EXCEEDED")
