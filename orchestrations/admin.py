@@ -1,9 +1,11 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
@@ -68,7 +70,17 @@ class PartOfRunAdmin(RecordAdmin):
         if run:
             parts = queryset.filter(tenant=run.tenant_id, orchestration_id=run.pk)
             return parts, False
+        # SQLite keeps ids without their dashes, and Django looks for text here.
+        if isinstance(self.opts.pk, models.UUIDField) and (found := _id(search_term)):
+            return queryset.filter(pk=found), False
         return super().get_search_results(request, queryset, search_term)
+
+
+def _id(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
 
 
 @admin.register(Inference)

@@ -178,7 +178,7 @@ def test_the_row_does_not_hold_the_credential(acme, set_provider):
             [row_of(acme).pk],
         )
         columns = cursor.fetchone()
-        at = [column.name for column in cursor.description].index("sealed")
+        at = [column[0] for column in cursor.description].index("sealed")
     stored = b"".join(
         bytes(it) if isinstance(it, bytes | memoryview) else str(it).encode()
         for it in columns
