@@ -191,7 +191,7 @@ class InferenceDetail(OrchestrationsView):
         errors=[Code.NOT_FOUND],
     )
     def get(self, request: Request, name: str) -> Answer:
-        receipt = _inference(request, name)
+        receipt = inference_receipt(request, name)
         shown = receipt.as_json()
         return Answer(
             {"success": True, **inference_json(shown, receipt.pk), "receipt": shown}
@@ -209,7 +209,7 @@ class InferenceProof(OrchestrationsView):
         errors=[Code.NOT_FOUND],
     )
     def get(self, request: Request, name: str) -> Answer:
-        receipt = _inference(request, name)
+        receipt = inference_receipt(request, name)
         if not receipt.orchestration_id:
             raise not_found("orchestration of this inference")
         run = self.run(request, receipt.orchestration_id)
@@ -231,7 +231,8 @@ class InferenceProof(OrchestrationsView):
         )
 
 
-def _inference(request: Request, name: str) -> Receipt:
+def inference_receipt(request: Request, name: str) -> Receipt:
+    """Return a call's receipt, by inference_id or receipt_id; raises the 404."""
     principal: Principal = request.auth  # type: ignore[assignment]
     receipts = Receipt.objects.of_log(principal.tenant_id, principal.mode)
     found = receipts.filter(receipt_type="inference").named(name)

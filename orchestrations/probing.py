@@ -4,21 +4,21 @@ It goes through the guard that calls go through.
 """
 
 import json
-import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 
 import httpcore2
 
+from orchestrations.gateway.asking import ANTHROPIC_VERSION, credential_headers
 from orchestrations.gateway.destinations import ForbiddenAddress, Guarded
 from orchestrations.gateway.redacting import quotable
+from orchestrations.gateway.upstream import tls
 from orchestrations.models import Provider, ProviderCredential
 
 MOST_SECONDS = 30  # to wait for a list of models, however long calls may take
 MOST_BYTES = 10_000  # read of a refusal
 LONGEST_MESSAGE = 300  # characters
-ANTHROPIC_VERSION = "2023-06-01"
 
 TROUBLE = (
     ForbiddenAddress,
@@ -70,7 +70,10 @@ def _ask(row: ProviderCredential) -> tuple[int, int, bytes]:
         with (
             _pool(row) as pool,
             pool.stream(
-                "GET", url, headers=_headers(row), extensions={"timeout": timeouts}
+                "GET",
+                url,
+                headers=list(_headers(row, url)),
+                extensions={"timeout": timeouts},
             ) as response,
         ):
             milliseconds = round((time.monotonic() - started) * 1000)
@@ -83,18 +86,15 @@ def _ask(row: ProviderCredential) -> tuple[int, int, bytes]:
 def _pool(row: ProviderCredential) -> httpcore2.ConnectionPool:
     return httpcore2.ConnectionPool(
         network_backend=Guarded(frozenset(row.allowed_hosts)),
-        ssl_context=ssl.create_default_context(),
+        ssl_context=tls(),
     )
 
 
-def _headers(row: ProviderCredential) -> list[tuple[str, str]]:
-    headers = [("Accept", "application/json"), ("User-Agent", "lucid")]
+def _headers(row: ProviderCredential, url: str) -> list[tuple[bytes, bytes]]:
+    headers = [(b"Accept", b"application/json"), (b"User-Agent", b"lucid")]
     if row.provider == Provider.ANTHROPIC:
-        version = ("anthropic-version", ANTHROPIC_VERSION)
-        return [*headers, ("x-api-key", row.credential), version]
-    if row.credential:
-        return [*headers, ("Authorization", f"Bearer {row.credential}")]
-    return headers
+        headers.append(ANTHROPIC_VERSION)
+    return [*headers, *credential_headers(row.provider, row.credential, url, b"")]
 
 
 def _beginning(response: httpcore2.Response, started: float) -> bytes:

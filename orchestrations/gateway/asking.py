@@ -24,7 +24,7 @@ from orchestrations.gateway.signing import sign
 from orchestrations.gateway.upstream import Headers, Request
 from receipts.claims import NO_CONTROLS, Text
 
-ANTHROPIC_VERSION = "2023-06-01"
+ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")  # if no other is given
 # Of a drop-in request, what the provider is to know besides the body.
 FORWARDED = ("accept", "anthropic-version", "anthropic-beta", "openai-beta")
 
@@ -72,15 +72,17 @@ class Attachment(msgspec.Struct, frozen=True, rename="kebab"):
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Attachment":
-        fields = msgspec.structs.fields(cls)
-        names = [field.encode_name for field in fields]
-        given = {name: value for name in names if (value := request.headers.get(name))}
+        headers = request.headers
+        given = {name: told for name in ATTACHED if (told := headers.get(name))}
         try:
             return msgspec.convert(given, cls)
         except msgspec.ValidationError as error:
             name = str(error).rpartition("$.")[2].rstrip("`")
             complaint = str(error).partition(" - at")[0]
             raise invalid({name.title(): [complaint]}) from None
+
+
+ATTACHED = [field.encode_name for field in msgspec.structs.fields(Attachment)]
 
 
 class _RepeatedName(ValueError):
@@ -142,18 +144,19 @@ def request_to(
         raise invalid({"query": ["Expected it percent-encoded."]})
     url = account.url + path + (f"?{query}" if query else "")
     given = {name.lower() for name, _ in headers}
-    own = [(b"Content-Type", b"application/json"), *_credential(account, url, body)]
+    shown = credential_headers(account.provider, account.credential, url, body)
+    own = [(b"Content-Type", b"application/json"), *shown]
     if dialect is ANTHROPIC_MESSAGES and b"anthropic-version" not in given:
-        own.append((b"anthropic-version", ANTHROPIC_VERSION.encode()))
+        own.append(ANTHROPIC_VERSION)
     return Request(url, [*own, *headers], body)
 
 
-def _credential(account: Account, url: str, body: bytes) -> Headers:
-    secret = account.credential
+def credential_headers(provider: str, secret: str, url: str, body: bytes) -> Headers:
+    """Return how a provider is shown a credential, which of bedrock signs the body."""
     if not secret:
         return []
-    if account.provider == "anthropic":
+    if provider == "anthropic":
         return [(b"x-api-key", secret.encode())]
-    if account.provider == "bedrock" and ":" in secret:
+    if provider == "bedrock" and ":" in secret:
         return sign(secret, url, body)
     return [(b"Authorization", f"Bearer {secret}".encode())]

@@ -32,6 +32,7 @@ from orchestrations.gateway.settling import Settled
 from orchestrations.gateway.telling import Told
 from orchestrations.gateway.view import ERRORS, GatewayView, Replayed, failed
 from orchestrations.gateway.worker import this_worker
+from orchestrations.inference_api import inference_receipt
 from orchestrations.models import Attempt as AttemptRow
 from orchestrations.models import ContentSalts, Outcome
 from orchestrations.recording import Facts, inference_json
@@ -253,11 +254,7 @@ class InferenceSalts(OrchestrationsView):
         errors=[Code.NOT_FOUND],
     )
     def get(self, request: Request, name: str) -> Answer:
-        principal: Principal = request.auth  # type: ignore[assignment]
-        receipts = Receipt.objects.of_log(principal.tenant_id, principal.mode)
-        receipt = receipts.filter(receipt_type="inference").named(name)
-        if receipt is None:
-            raise not_found("inference")
+        receipt = inference_receipt(request, name)
         row = ContentSalts.objects.filter(pk=receipt.pk).first()
         if row is None:
             raise not_found("salts of this inference")
