@@ -5,8 +5,10 @@ its own receipt, whatever becomes of it.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -43,6 +45,9 @@ from receipts.keyring import Keyring
 logger = logging.getLogger(__name__)
 
 EVENT_STREAM = "text/event-stream"
+
+# The text of an answer is in memory while it is read: of large ones, one at a time.
+_reading_large = threading.Lock()
 
 INTERNAL_ERROR = Seen(
     outcome=Outcome.UNKNOWN,
@@ -90,13 +95,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A provider's whole answer, and what it tells."""
+    """A provider's whole answer, and what it tells.
+
+    Its text is kept for a caller that gets it apart from the body; of others there is
+    the salted hash.
+    """
 
     attempt: Attempt
     keyring: Keyring
     exchange: Exchange
     body: WholeAnswer
     told: Told | Unreadable
+    text_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +213,8 @@ def _reach(asked: Asked, attempt: Attempt, keyring: Keyring) -> Answered | Strea
     exchange.close()
     if exchange.is_refusal:
         whole = _without_credential(asked.account, whole)
-    return Answered(attempt, keyring, exchange, whole, _read(asked.dialect, whole))
+    told, text_hash = _read(asked, whole)
+    return Answered(attempt, keyring, exchange, whole, told, text_hash)
 
 
 def _is_stream(exchange: Exchange) -> bool:
@@ -219,12 +230,18 @@ def _without_credential(account: Account, whole: WholeAnswer) -> WholeAnswer:
         return WholeAnswer(data[:].replace(secret, REMOVED.encode()))
 
 
-def _read(dialect: Dialect, whole: WholeAnswer) -> Told | Unreadable:
-    with whole.data() as data:
+def _read(asked: Asked, whole: WholeAnswer) -> tuple[Told | Unreadable, str | None]:
+    """Return what an answer tells, and the salted hash of its text if it has one."""
+    in_turn = nullcontext() if whole.is_in_memory else _reading_large
+    with in_turn, whole.data() as data:
         try:
-            return dialect.read_body(data)
+            told = asked.dialect.read_body(data)
         except Unreadable as error:
-            return error
+            return error, None
+        told.text_size, text_hash = salted(told.text, asked.salts.output)
+        if not asked.hashes_text:
+            told.text = ""
+    return told, text_hash if told.text_size else None
 
 
 def conclude(asked: Asked, answered: Answered, worker: Worker) -> tuple[Seen, Settled]:
@@ -251,13 +268,10 @@ def seen_of(asked: Asked, answered: Answered) -> Seen:
         return replace(seen, output_hash=body.hash(salt))
     seen = seen_of_answer(exchange, told, asked.sent_size, body.size, latency)
     seen = asked.without_credential(seen)
-    text = told.text if isinstance(told, Told) else ""
     if asked.hashes_text:
-        return replace(seen, output_hash=salted(text, salt))
+        return replace(seen, output_hash=answered.text_hash or salted("", salt)[1])
     return replace(
-        seen,
-        output_hash=body.hash(salt),
-        output_text_hash=salted(text, salt) if text else None,
+        seen, output_hash=body.hash(salt), output_text_hash=answered.text_hash
     )
 
 

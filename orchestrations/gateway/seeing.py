@@ -30,13 +30,16 @@ def tokens_of(size: int) -> int:
     return ceil(size / BYTES_PER_TOKEN)
 
 
-def salted(text: str, salt: bytes) -> str:
-    digest = SaltedHash(salt)
+def salted(text: str, salt: bytes) -> tuple[int, str]:
+    """Return how many bytes a text has in UTF-8, and their salted hash."""
+    digest, size = SaltedHash(salt), 0
     # Piece by piece, as a text may have 50 MB, which twice would be too much.
     for start in range(0, len(text), PIECE):
         piece = text[start : start + PIECE]
-        digest.update(piece.encode(errors="surrogatepass"))
-    return digest.hexdigest()
+        encoded = piece.encode(errors="surrogatepass")
+        digest.update(encoded)
+        size += len(encoded)
+    return size, digest.hexdigest()
 
 
 def seen_of_failure(failure: Failure, latency_ms: int) -> Seen:
@@ -90,8 +93,7 @@ def seen_of_answer(
         seen = _ended_badly(seen, Outcome.FAILED, "PROVIDER_ERROR", told.error)
         return replace(seen, is_charged=told.usage is not None)
     if told.usage is None:
-        size = len(told.text.encode(errors="replace"))
-        estimate = Estimate(tokens_of(request_size), tokens_of(size))
+        estimate = Estimate(tokens_of(request_size), tokens_of(told.text_size))
         seen = replace(seen, estimate=estimate)
     return seen
 

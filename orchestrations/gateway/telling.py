@@ -39,6 +39,7 @@ class Told:
     request_id: str | None = None  # the body's; None for Bedrock
     finish_reason: str | None = None  # of the first choice
     text: str = ""  # of the first choice; empty for a stream
+    text_size: int = 0  # its bytes in UTF-8, once it was hashed
     ended: bool = False  # the whole answer was seen
     error: str | None = None
 
