@@ -53,6 +53,9 @@ ALLOWED_HOSTS = env.list(
     "LUCID_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]
 )
 
+# Addresses of our own proxies, as 10.0.0.0/8, whose X-Forwarded-For is believed.
+LUCID_TRUSTED_PROXIES = env.list("LUCID_TRUSTED_PROXIES", default=[])
+
 # The name that origins of logs begin with: a host that is yours, no scheme.
 LUCID_ORIGIN = env.str("LUCID_ORIGIN", default="localhost")
 LUCID_REQUIRE_TENANT_HEADER = env.bool("LUCID_REQUIRE_TENANT_HEADER", default=False)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from lucid.api.uuid7 import uuid7
 from receipts import canonical
 from receipts.keyring import Keyring
 from receipts.merkle import leaf_hash
 from receipts.tiles import MAX_ENTRY_BYTES
-from receipts.uuid7 import uuid7
 
 SCHEMA_VERSION = "1.0"
 SIGNER_TYPE = "orchestrator"

@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from lucid.api.uuid7 import uuid7
 from tenants import secrets
 
 RESERVED_SLUGS = {"operator"}  # the operator log lives at /log/operator
@@ -198,3 +199,43 @@ class ApiKey(models.Model):
             self.revoked_at = timezone.now()
             self.save(update_fields=["revoked_at"])
             self.tenant.forget_keys()
+
+
+class AccessEvent(models.Model):
+    """Who read, exported, verified or changed what: append-only, as the database sees
+    to. Of no tenant are those of the installation itself.
+    """
+
+    class ActorKind(models.TextChoices):
+        PERSON = "person"
+        API_KEY = "api_key"
+        TOKEN = "token"  # noqa: S105  a kind of actor
+        COMMAND = "command"
+        SYSTEM = "system"
+
+    # Not counted up, which would tell tenants how much others do.
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True)
+    recorded_at = models.DateTimeField(auto_now_add=True)
+    action = models.CharField(max_length=60)  # as `api_key.revoked`
+    actor_kind = models.CharField(max_length=7, choices=ActorKind.choices)
+    actor_id = models.CharField(max_length=200, blank=True)
+    actor_name = models.CharField(max_length=200, blank=True)
+    address = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    object_kind = models.CharField(max_length=40, blank=True)
+    object_id = models.CharField(max_length=200, blank=True)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="access_events_by_age"),
+            models.Index(
+                fields=["tenant", "action", "-id"], name="access_events_by_action"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_id}"

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from lucid.api.connections import discard_dead
 from lucid.api.errors import ApiError, Code, unavailable
 from lucid.api.idempotency import Claim, conflict
+from lucid.api.uuid7 import uuid7
 from orchestrations.books import OrchestrationBooks
 from orchestrations.budgets import month_limit
 from orchestrations.gateway.accounts import Account, Accounts, accounts_of
@@ -25,7 +26,6 @@ from orchestrations.work import Scope
 from receipts.keyring import Keyring, keyring_for
 from receipts.ledger import LedgerUnavailable, Submission
 from receipts.ledger_view import ATTEMPTS
-from receipts.uuid7 import uuid7
 from tenants.authentication import Principal, refresh
 
 ERRORS = [
