@@ -17,6 +17,7 @@ from bench.servers import Server, environment, python, serving
 from tests.cluster import Cluster
 
 TENANTS = 1000
+ROLE = "lucid_app"  # as in production, bound by row-level security
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,12 @@ def installed() -> Iterator[Installation]:
             python("manage.py", "migrate", env=env)
             python("-m", "bench.floor", env=env)
             keys = python("-m", "bench.tenants", str(TENANTS), env=env).split()
-            applications = ("bench.floor:application", "lucid.wsgi")
+            role = ["create_database_role", ROLE, "--generate"]
+            python("manage.py", *role, env=env)
+            as_role = env | {"DATABASE_URL": cluster.url_as(ROLE)}
+            applications = {"bench.floor:application": env, "lucid.wsgi": as_role}
             with (
-                serving(*applications, env=env) as (bare, lucid),
+                serving(applications) as (bare, lucid),
                 httpx.Client(base_url=lucid.url, timeout=30, trust_env=False) as client,
             ):
                 yield Installation(

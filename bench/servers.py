@@ -104,10 +104,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def serving(*applications: str, env: dict[str, str]) -> Iterator[list[Server]]:
+def serving(applications: dict[str, dict[str, str]]) -> Iterator[list[Server]]:
+    """Serve each application in its environment."""
     servers: list[Server] = []
     try:
-        for application in applications:
+        for application, env in applications.items():
             servers.append(Server(application, env))
         for server in servers:
             server.wait_until_served()

@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "lucid.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tenants.middleware.NobodyYet",
     "lucid.page_middleware.SessionMiddleware",
     "lucid.page_middleware.CsrfViewMiddleware",
     "lucid.page_middleware.AuthenticationMiddleware",
@@ -136,6 +137,7 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
     else:
+        config["ENGINE"] = "tenants.postgresql"  # Django's, with row-level security
         pool_size = env.int("LUCID_DATABASE_POOL", default=8)
         options |= {
             # Short time-outs: a request that finds no connection is answered 503

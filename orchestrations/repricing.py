@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import islice
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from orchestrations.books import OrchestrationBooks
 from orchestrations.models import Adjustment, CostSource, Inference
@@ -67,9 +66,10 @@ def reprice(
     Raises LedgerUnavailable; what was adjusted until then stays so.
     """
     outcome = Outcome()
-    calls = calls_between(tenant_id, mode, first, last).order_by("recorded_at")
-    rows = calls.iterator(chunk_size=CHUNK)
-    while chunk := list(islice(rows, CHUNK)):
+    calls = calls_between(tenant_id, mode, first, last).order_by("recorded_at", "pk")
+    following = calls
+    while chunk := list(following[:CHUNK]):
+        following = calls.filter(_after(chunk[-1]))
         for _ in range(ATTEMPTS):
             keyring = keyring_for(tenant_id, mode)
             found = list(_differing(keyring, chunk))
@@ -88,6 +88,11 @@ def reprice(
             outcome.difference += item.offer.cents - (item.before or Decimal(0))
         advance(len(chunk))
     return outcome
+
+
+def _after(call: Inference) -> Q:
+    same_time = Q(recorded_at=call.recorded_at, pk__gt=call.pk)
+    return Q(recorded_at__gt=call.recorded_at) | same_time
 
 
 @dataclass(frozen=True, slots=True)

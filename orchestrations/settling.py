@@ -12,12 +12,12 @@ from orchestrations.models import Orchestration
 from orchestrations.work import End, Scope
 from receipts.keyring import keyring_for
 from receipts.ledger import LedgerUnavailable, StaleKeyring, Submission, append
+from tenants.isolation import across_tenants, working_for
 
 logger = logging.getLogger(__name__)
 
 Status = Orchestration.Status
 
-AT_ONCE = 100  # runs
 ATTEMPTS = 3  # at signing, while keys keep changing
 
 TIMED_OUT = {
@@ -42,14 +42,17 @@ def settle_all() -> int:
     One that cannot be ended does not hold up the others: it is logged, and at the
     end RuntimeError says that there are such.
     """
-    running = Orchestration.objects.filter(status=Status.RUNNING)
-    due = running.filter(expires_at__lte=timezone.now()).order_by("expires_at")
+    with across_tenants():
+        running = Orchestration.objects.filter(status=Status.RUNNING)
+        due = running.filter(expires_at__lte=timezone.now()).order_by("expires_at")
+        found = list(due.values_list("tenant_id", "pk"))
     settled, failed = 0, 0
-    for run in due.iterator(chunk_size=AT_ONCE):
+    for tenant_id, name in found:
         try:
-            settled += settle([run])
+            with working_for(tenant_id):
+                settled += settle(Orchestration.objects.filter(pk=name))
         except Exception:
-            logger.exception("%s cannot be ended", run.pk)
+            logger.exception("%s cannot be ended", name)
             failed += 1
     if failed:
         raise RuntimeError(f"{failed} overdue orchestrations could not be ended")

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
@@ -99,8 +98,9 @@ def _chunks(log: Log) -> Iterator[list[Row]]:
         tenant_id=log.tenant_id, log=log, leaf_index__lt=log.size
     )
     ordered = rows.order_by("leaf_index").values_list(*COLUMNS)
-    reading = ordered.iterator(chunk_size=CHUNK)
-    while chunk := list(islice(reading, CHUNK)):
+    following = ordered
+    while chunk := list(following[:CHUNK]):
+        following = ordered.filter(leaf_index__gt=chunk[-1][0])
         # SQLite and PostgreSQL differ in how they hand out bytes; a pipe wants one.
         yield [(row[0], *map(bytes, row[1:4]), *row[4:]) for row in chunk]
 

@@ -39,6 +39,7 @@ from receipts.storage import (
     Transaction,
 )
 from receipts.tiles import TILE_WIDTH
+from tenants.isolation import working_for
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +170,9 @@ def append(submission: Submission) -> Submission:
 def _commit(batch: Sequence[Submission]) -> None:
     """Write a batch; should it fail, find the bad member by writing each alone."""
     try:
-        _write(batch)
+        # Of whichever tenants: the thread is of one that waits, or of none.
+        with working_for(*{submission.keyring.tenant_id for submission in batch}):
+            _write(batch)
     except DATABASE_UNAVAILABLE as error:
         logger.error("batch of %d not written: %s", len(batch), error)
         for submission in batch:

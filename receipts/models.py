@@ -7,9 +7,10 @@ from uuid import UUID
 from django.db import models
 
 from tenants.models import Mode, Tenant
+from tenants.owned import TenantManager, TenantOwned
 
 
-class SigningKey(models.Model):
+class SigningKey(TenantOwned):
     """An Ed25519 key pair of a log: its seed sealed, its public half published.
 
     A signature counts for leaf indexes from `first_index` to `last_index`
@@ -55,7 +56,7 @@ class SigningKey(models.Model):
         return f"{self.purpose} {self.kid}"
 
 
-class Log(models.Model):
+class Log(TenantOwned):
     """A tenant's append-only log in one mode: its head, and nothing older.
 
     `frontier` holds a hash for each set bit of `size`, largest subtree first; all
@@ -102,7 +103,7 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
         return by_id or self.filter(run_id=name).first()
 
 
-class Receipt(models.Model):
+class Receipt(TenantOwned):
     """One entry of a log: the canonical bytes, and columns that lists filter by.
 
     Written by `receipts.ledger` alone; the database refuses UPDATE and DELETE.
@@ -138,7 +139,7 @@ class Receipt(models.Model):
     agent_id = models.CharField(max_length=200, default="")
     orchestration_id = models.CharField(max_length=40, default="")
 
-    objects = ReceiptQuerySet.as_manager()
+    objects = TenantManager.from_queryset(ReceiptQuerySet)()  # type: ignore[misc]
 
     class Meta:
         constraints = [
@@ -198,7 +199,7 @@ def with_extras(
     }
 
 
-class Tile(models.Model):
+class Tile(TenantOwned):
     """A full hash tile: 256 hashes of one level. Partial ones are made on demand."""
 
     tenant = models.ForeignKey(

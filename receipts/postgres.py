@@ -35,6 +35,7 @@ from receipts.storage import (
     RunIdTaken,
     Stored,
 )
+from tenants import isolation
 
 CONNECT_TIMEOUT = 5  # seconds
 
@@ -56,6 +57,12 @@ SETUP = """
 BEGIN = Statement("begin", "BEGIN", {})
 COMMIT = Statement("commit", "COMMIT", {})
 ROLLBACK = Statement("rollback", "ROLLBACK", {})
+# Whose rows the transaction is about (tenants.row_security).
+SET_TENANTS = Statement(
+    "set_tenants",
+    "SELECT set_config('lucid.tenant', $1::text, true)",
+    {"set_config": TEXT},
+)
 HEAD = HEAD_COLUMNS | LOG_ID
 EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
 
@@ -77,7 +84,7 @@ _HEAD_AS_EXPECTED = f"""
 
 
 def _append_unseen(name: str, receipts: str) -> Statement:
-    """One statement is one transaction: receipts, and the head that they make.
+    """Receipts, and the head that they make, in one statement.
 
     Nothing is inserted when the head is not as expected.
     """
@@ -161,6 +168,12 @@ TILE_ROOTS = Statement(
 )
 
 
+def tenants_call() -> Call:
+    """Return what tells the database whom this thread works for."""
+    tenants = isolation.as_setting(isolation.current())
+    return SET_TENANTS, [TEXT.write(tenants)]
+
+
 class PostgresTransaction:
     """On this process's one writing connection; only one may be open at a time."""
 
@@ -212,6 +225,7 @@ class PostgresTransaction:
     def _read(self, lookup: Lookup) -> Found:
         calls: list[Call] = [
             (BEGIN, []),
+            tenants_call(),
             (LOCK_LOGS, [BIGINT.array(lookup.tenants)]),
             (READ_VERSIONS, [UUID_.array(set(lookup.tenants.values()))]),
         ]
@@ -221,7 +235,7 @@ class PostgresTransaction:
             calls.append((FIND_ANSWERS, arrays(CLAIM, lookup.claim_identities())))
         calls += [find.call(keys) for find, keys in lookup.more]
         self._begun = True
-        _, logs, versions, *found = self._open.run(calls)
+        _, _, logs, versions, *found = self._open.run(calls)
         receipts = found.pop(0) if lookup.run_ids else []
         answers = found.pop(0) if lookup.claims else []
         version_of = dict(versions)
@@ -266,7 +280,7 @@ class PostgresTransaction:
             parameters += arrays(RECEIPT_COLUMNS, changes.receipts)
             statement = APPEND_MANY
         try:
-            (written,) = self._open.run([(statement, parameters)])
+            _, written = self._open.run([tenants_call(), (statement, parameters)])
         except psycopg.errors.UniqueViolation as error:
             raise RunIdTaken from error
         except psycopg.OperationalError as error:
@@ -280,7 +294,7 @@ class PostgresTransaction:
     def _commit_with_more(self, head: list[bytes | None], changes: Changes) -> bool:
         # Without a BEGIN, what goes before one synchronisation point is one
         # transaction, and rolled back by the first error.
-        calls: list[Call] = [(SET_HEAD, head)]
+        calls: list[Call] = [tenants_call(), (SET_HEAD, head)]
         writes = [(write, rows) for write, rows in changes.writes() if write != HEADS]
         calls += [write.call(rows) for write, rows in writes]
         try:

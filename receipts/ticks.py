@@ -8,18 +8,14 @@ from django.utils import timezone
 
 from lucid.api.models import IdempotentAnswer
 from lucid.api.ticks import at_every_tick
-
-LEDGER_TABLES = ["receipts_receipt", "receipts_tile", "receipts_log"]
-UNKNOWN_TO_PLANNER = """
-    SELECT relname FROM pg_stat_user_tables WHERE relname = ANY(%s) AND n_live_tup > 0
-    AND last_analyze IS NULL AND last_autoanalyze IS NULL
-"""
+from tenants.isolation import across_tenants
 
 
 @at_every_tick
 def forget_answers() -> str | None:
     age = timedelta(hours=settings.LUCID_IDEMPOTENCY_HOURS)
-    forgotten = IdempotentAnswer.objects.forget(before=timezone.now() - age)
+    with across_tenants():
+        forgotten = IdempotentAnswer.objects.forget(before=timezone.now() - age)
     if not forgotten:
         return None
     return f"{forgotten} answers to old Idempotency-Keys forgotten"
@@ -35,6 +31,4 @@ def analyze_new_tables() -> None:
     if connection.vendor != "postgresql":
         return
     with connection.cursor() as cursor:
-        cursor.execute(UNKNOWN_TO_PLANNER, [LEDGER_TABLES])
-        for (table,) in cursor.fetchall():
-            cursor.execute(f"ANALYZE {connection.ops.quote_name(table)}")
+        cursor.execute("SELECT receipts_analyze_new()")

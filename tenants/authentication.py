@@ -20,6 +20,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code
+from tenants.isolation import across_tenants, enter, working_for
 from tenants.models import LAST_USE_RESOLUTION, ApiKey, Tenant
 from tenants.secrets import api_key_mac, current_pepper, prefix_of
 
@@ -82,14 +83,16 @@ def look_up(text: str) -> Principal:
     prefix = prefix_of(text)
     if prefix is None:
         raise _unauthorized("This is not an API key of ours.")
-    key = ApiKey.objects.select_related("tenant").filter(prefix=prefix).first()
+    with across_tenants():  # whose it is shows when it is found
+        key = ApiKey.objects.select_related("tenant").filter(prefix=prefix).first()
     mac = api_key_mac(text, key.pepper_id if key else current_pepper())
     if not hmac.compare_digest(mac, bytes(key.mac) if key else bytes(32)) or not key:
         raise _unauthorized("No such API key.")
     _reject_ended(key)
     now = timezone.now()
     if key.last_used_at is None or key.last_used_at < now - LAST_USE_RESOLUTION:
-        ApiKey.objects.touch(key.pk)
+        with working_for(key.tenant_id):
+            ApiKey.objects.touch(key.pk)
     return Principal(
         tenant_id=key.tenant_id,
         tenant_slug=key.tenant.slug,
@@ -126,6 +129,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise ApiError(Code.TOKEN_INVALID, "This token is not valid here.")
         principal = self._find(text)
         _check_tenant_header(request, principal)
+        enter(principal.tenant_id)
         return principal, principal
 
     def authenticate_header(self, request: Request) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.isolation import across_tenants
 from tenants.models import ApiKey, Tenant
 from tenants.scopes import KNOWN
 
@@ -42,6 +43,10 @@ class JsonCommand(BaseCommand):
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object and nothing else"
         )
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with across_tenants():  # an operator's act
+            return super().execute(*args, **options)
 
     def report(self, data: dict[str, Any], text: str, *, as_json: bool) -> None:
         self.stdout.write(json.dumps(data, default=str) if as_json else text)

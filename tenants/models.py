@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from lucid.api.uuid7 import uuid7
 from tenants import secrets
+from tenants.owned import TenantManager, TenantOwned, TenantsThemselves
 
 RESERVED_SLUGS = {"operator"}  # the operator log lives at /log/operator
 LAST_USE_RESOLUTION = timedelta(minutes=1)
@@ -88,6 +89,8 @@ class Tenant(models.Model):
     keyring_version = models.PositiveBigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = TenantsThemselves["Tenant"]()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["slug"], name="tenants_tenant_slug_unique")
@@ -148,7 +151,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         self.filter(pk__in=due).update(last_used_at=now)
 
 
-class ApiKey(models.Model):
+class ApiKey(TenantOwned):
     """A program's credential: public prefix in the row, secret known to its holder."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -166,7 +169,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
 
-    objects = ApiKeyQuerySet.as_manager()
+    objects = TenantManager.from_queryset(ApiKeyQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = "API key"
@@ -201,7 +204,7 @@ class ApiKey(models.Model):
             self.tenant.forget_keys()
 
 
-class AccessEvent(models.Model):
+class AccessEvent(TenantOwned):
     """Who read, exported, verified or changed what: append-only, as the database sees
     to. Of no tenant are those of the installation itself.
     """

@@ -73,6 +73,10 @@ class Cluster:
     def version(self) -> str:
         return self._run("postgres", "--version").split()[2]
 
+    def url_as(self, role: str) -> str:
+        """Return the URL for another role; whoever says so is believed."""
+        return self.url.replace("lucid@", f"{role}@")
+
     def start(self) -> None:
         log = str(self._folder / "server.log")
         self._run(

@@ -5,6 +5,7 @@ emptied. So every test works in tenants of its own and nothing is ever flushed: 
 keeps tests apart is what keeps tenants apart.
 """
 
+import secrets
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,8 @@ from django.test.utils import setup_databases, teardown_databases
 
 from orchestrations.gateway.beginning import BeginTransaction
 from receipts.postgres import PostgresTransaction
+from tenants import database_roles
+from tenants.isolation import across_tenants, working_for
 from tenants.models import ApiKey, Mode, Tenant
 from tests.caller import Caller
 
@@ -29,17 +32,52 @@ def _use_a_file(sqlite: dict[str, Any]) -> None:
     sqlite["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # nobody crashes
 
 
+ROLE = "lucid_tests"
+
+
+def _serve_under_role() -> None:
+    """Go on as the product does: under a role that row-level security binds.
+
+    A test that plays an operator with the database's password sets it aside, with
+    `SET ROLE NONE`.
+    """
+    database_roles.create_or_change(ROLE, secrets.token_urlsafe())
+    database_roles.grant(ROLE)
+    connections.close_all()
+    connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's
+    options = connection.settings_dict["OPTIONS"]
+    options["options"] += f" -c role={ROLE}"
+
+
+def _own_database() -> None:
+    options = connection.settings_dict["OPTIONS"]
+    options["options"] = options["options"].removesuffix(f" -c role={ROLE}")
+    connection.close_pool()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_operator() -> Iterator[None]:
+    """A test looks at the rows of all tenants; a request begins for nobody."""
+    with across_tenants():
+        yield
+
+
 @pytest.fixture(scope="session")
 def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
     if connection.vendor == "sqlite":
         _use_a_file(connection.settings_dict)
-    with django_db_blocker.unblock():
+    # For nobody: CREATE DATABASE is a message of its own.
+    with django_db_blocker.unblock(), working_for():
         created = setup_databases(verbosity=0, interactive=False)
+        if connection.vendor == "postgresql":
+            _serve_under_role()
     yield
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), working_for():
         PostgresTransaction.disconnect()
         BeginTransaction.disconnect()
         connections.close_all()
+        if connection.vendor == "postgresql":
+            _own_database()
         teardown_databases(created, verbosity=0)
 
 

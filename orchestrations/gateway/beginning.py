@@ -25,7 +25,8 @@ from receipts.columns import BIGINT, TEXT, UUID_
 from receipts.group_commit import GroupCommit, TimedOut
 from receipts.ledger import BATCH_LIMIT, LedgerUnavailable, Submission
 from receipts.pipeline import Call, Statement
-from receipts.postgres import PostgresTransaction
+from receipts.postgres import PostgresTransaction, tenants_call
+from tenants.isolation import working_for
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +96,10 @@ def begin_unlocked(submission: Submission) -> bool:
 
 
 def _write(batch: Sequence[_Item]) -> None:
-    calls = [*_conditions(batch), *_rows(batch)]
+    tenants = {item.work.scope.tenant_id for item in batch}
     try:
-        with BeginTransaction() as transaction:
-            transaction.run(calls)
+        with working_for(*tenants), BeginTransaction() as transaction:
+            transaction.run([tenants_call(), *_conditions(batch), *_rows(batch)])
     except psycopg.errors.DivisionByZero:
         if len(batch) > 1:  # one that is refused hurts only itself
             for item in batch:

@@ -8,8 +8,9 @@ one. While the ledger cannot be written to, what was seen waits in the spool.
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -35,6 +36,7 @@ from receipts.ledger import (
     append,
 )
 from receipts.models import with_extras
+from tenants.isolation import across_tenants, working_for
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,25 @@ ATTEMPTS = 3  # at signing, while keys keep changing
 NOT_BEGUN = "The call could not be begun, as the ledger was not available."
 
 Item = TypeVar("Item")
+Of = ParamSpec("Of")
+Done = TypeVar("Done")
+
+
+def _for_its_tenant(
+    act: Callable[Concatenate[Attempt, Of], Done],
+) -> Callable[Concatenate[Attempt, Of], Done]:
+    """Work for the attempt's tenant: a stream ends, and a spool is emptied, when the
+    request that began the attempt is over.
+    """
+
+    @wraps(act)
+    def act_for_tenant(
+        attempt: Attempt, /, *arguments: Of.args, **named: Of.kwargs
+    ) -> Done:
+        with working_for(attempt.tenant_id):
+            return act(attempt, *arguments, **named)
+
+    return act_for_tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,7 @@ def settle(
     return Settled(attempt.receipt_id, None)
 
 
+@_for_its_tenant
 def record(
     attempt: Attempt, seen: Seen, facts: Facts | None, keyring: Keyring | None = None
 ) -> Result:
@@ -106,6 +128,7 @@ def _shown(result: Result) -> dict[str, Any] | None:
     return with_extras(result.members, result.receipt_id, result.leaf_index)
 
 
+@_for_its_tenant
 def withdraw(
     attempt: Attempt, keyring: Keyring | None = None, message: str = NOT_BEGUN
 ) -> None:
@@ -207,7 +230,8 @@ def _close_dead_worker(spool: Spool) -> int:
 def _close_unseen(spool: Spool) -> int:
     # Of a call with a file we know more, though it cannot be recorded now.
     known = {file.stem for file in spool.files()}
-    rows = models.Attempt.objects.filter(worker_id=spool.worker_id)
+    with across_tenants():
+        rows = list(models.Attempt.objects.filter(worker_id=spool.worker_id))
     left = [row for row in rows if str(row.receipt_id) not in known]
     return _each(left, _close_as_unknown)
 
@@ -217,8 +241,10 @@ def close_overdue() -> int:
 
     Those of machines that did not come back. Raises as `_each` does.
     """
-    overdue = models.Attempt.objects.filter(deadline__lt=timezone.now())
-    return _each(overdue.order_by("deadline"), _close_as_unknown)
+    with across_tenants():
+        rows = models.Attempt.objects.filter(deadline__lt=timezone.now())
+        overdue = list(rows.order_by("deadline"))
+    return _each(overdue, _close_as_unknown)
 
 
 def _close_as_unknown(row: models.Attempt) -> int:
@@ -252,6 +278,7 @@ def attempt_of(row: models.Attempt) -> Attempt:
     return Attempt(**values | {"reserved": to_nanocents(row.reserved)})
 
 
+@_for_its_tenant
 def _facts(attempt: Attempt) -> Facts | None:
     name = attempt.orchestration_id
     return facts_of(name, attempt.tenant_id, attempt.mode) if name else None

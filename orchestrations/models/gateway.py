@@ -13,6 +13,7 @@ from orchestrations.models.runs import NOBODY, Provider, tenant_of_row
 from orchestrations.money import CentsField
 from receipts.sealing import seal, unseal
 from tenants.models import Mode
+from tenants.owned import TenantOwned
 
 MAX_PATTERNS = 100
 MAX_HOSTS = 20
@@ -133,7 +134,7 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= 200 and value.isprintable()
 
 
-class Attempt(models.Model):
+class Attempt(TenantOwned):
     """A call to a provider that is under way: durable before the provider is called.
 
     Deleted with the receipt of what became of it, in one transaction; the receipt
@@ -168,7 +169,7 @@ class Attempt(models.Model):
         return str(self.receipt_id)
 
 
-class ContentSalts(models.Model):
+class ContentSalts(TenantOwned):
     """The salts of an inference's input and output hashes, sealed.
 
     Apart from the receipt, which stays when they are erased: then nobody can try

@@ -5,9 +5,10 @@ from typing import Any
 from django.db import models, transaction
 
 from tenants.models import Tenant
+from tenants.owned import TenantOwned
 
 
-class Remembered(models.Model):
+class Remembered(TenantOwned):
     """Changed or deleted, makes workers look again (`Tenant.forget_keys`)."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)

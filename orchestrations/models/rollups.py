@@ -7,6 +7,7 @@ from django.db import models
 from orchestrations.models.runs import Tokens, tenant_of_row
 from orchestrations.money import CentsField
 from tenants.models import Mode
+from tenants.owned import TenantOwned
 
 
 class Usage(Tokens):
@@ -101,7 +102,7 @@ class UsageHour(Usage):
         return f"{self.day} {self.hour:02}h {self.model}"
 
 
-class RunDay(models.Model):
+class RunDay(TenantOwned):
     """Ended runs of a day by what they cost: how often each band of costs occurred.
 
     For every way to group them: `dimension` is "" for all runs, else one of model,
@@ -145,7 +146,7 @@ class RunDay(models.Model):
         return f"{self.day} {self.dimension} {self.value}"
 
 
-class MonthSpend(models.Model):
+class MonthSpend(TenantOwned):
     """What a tenant's calls and steps cost in a calendar month, UTC."""
 
     tenant = tenant_of_row()

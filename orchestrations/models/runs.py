@@ -8,6 +8,7 @@ from django.db.models import Q, Sum
 
 from orchestrations.money import CentsField
 from tenants.models import Mode, Tenant
+from tenants.owned import TenantOwned
 
 NOBODY = uuid.UUID(int=0)  # in place of an API key, in keys that must not be NULL
 
@@ -48,7 +49,7 @@ class Outcome(models.TextChoices):
 NOT_COMPLETED = (Outcome.FAILED, Outcome.CUT, Outcome.UNKNOWN)
 
 
-class Tokens(models.Model):
+class Tokens(TenantOwned):
     """Tokens in disjoint buckets: their sum is what the provider counted.
 
     `reasoning_tokens` alone are a part of another, `output_tokens`.
@@ -185,7 +186,7 @@ class Inference(Tokens):
         return str(self.receipt_id)
 
 
-class Step(models.Model):
+class Step(TenantOwned):
     """Something else that an agent did within an orchestration."""
 
     class Action(models.TextChoices):
@@ -219,7 +220,7 @@ class Step(models.Model):
         return f"{self.orchestration_id} {self.step_number}"
 
 
-class Adjustment(models.Model):
+class Adjustment(TenantOwned):
     """An inference priced anew: what it counts from now on, not what was charged."""
 
     receipt_id = models.UUIDField(primary_key=True)  # of the adjustment

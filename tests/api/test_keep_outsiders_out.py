@@ -330,3 +330,19 @@ def test_what_an_outsider_is_told_is_what_is_told_of_nothing(
     for answer in answers:
         answer.pop("receipt_hash", None)  # the one that was asked for
     assert answers[0] == answers[1]
+
+
+# A log is found by the name in its path; these are found by the key alone.
+READING = [call for call in PRIVATE if str(call.id).startswith("GET /v1/")]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "outcome"), READING)
+def test_a_view_that_is_not_told_for_whom_it_works_shows_nothing(
+    known, alice, monkeypatch, method, path, body, outcome
+):
+    """Not even Alice her own: what lost its tenant fails, and never leaks."""
+    alice.record(run_id="batch")
+    monkeypatch.setattr("tenants.authentication.enter", lambda *tenant_ids: None)
+    answer = request(alice, known, method, path, body)
+    assert answer.status_code == 500
+    assert not any(secret in answer.content.decode() for secret in known.secrets)

@@ -10,6 +10,7 @@ from orchestrations.reconciling import check_rollups
 from receipts.fsck import check_log
 from receipts.pipeline import Pipeline
 from receipts.quiet_logs import QUIET_AFTER
+from tenants.isolation import working_for
 from tests.caller import RUN
 from tests.orchestrations.calling import chat, infer, inferred, only_run, set_price
 from tests.orchestrations.provider import CHAT, Scripted, open_account
@@ -102,7 +103,8 @@ def test_the_provider_is_called_when_the_attempt_is_there(alice, provider, worke
     seen = []
 
     def look(place: int) -> None:
-        seen.append(Attempt.objects.filter(tenant=alice.tenant).count())
+        with working_for(alice.tenant.pk):
+            seen.append(Attempt.objects.count())
         connection.close()  # of the provider's thread
 
     open_account(alice.tenant, provider)
@@ -122,7 +124,8 @@ def test_a_run_begun_for_a_call_ends_with_what_others_spent_in_it(
         inferred(alice)
 
     def intrude(place: int) -> None:
-        run = Orchestration.objects.get(tenant=alice.tenant, status="running")
+        with working_for(alice.tenant.pk):
+            run = Orchestration.objects.get(status="running")
         post(alice, run.pk, "inferences", CALL | {"cost_cents": 7})
         connection.close()  # of the provider's thread
 

@@ -22,6 +22,7 @@ from orchestrations.models import (
     UsageHour,
 )
 from orchestrations.reconciling import Difference, check_rollups
+from tenants.isolation import working_for
 from tests.conftest import new_caller
 from tests.orchestrations.usage_rows import Ledger
 
@@ -85,6 +86,15 @@ def difference(caller) -> Difference:
     return found
 
 
+def write_another(caller):
+    with working_for(caller.tenant.pk):
+        template = Inference.objects.all()[0]
+        template.pk, template.leaf_index = uuid.uuid4(), 1000
+        template.recorded_at += timedelta(days=300)
+        template.save(force_insert=True)
+    connection.close()
+
+
 class TestBooksInOrder:
     def test_of_nothing(self, alice):
         assert check(alice) is None
@@ -141,14 +151,6 @@ class TestBooksInOrder:
         check(alice)
         assert connection.get_autocommit()
         change(UsageDay, alice, calls=98)
-
-
-def write_another(caller):
-    template = Inference.objects.filter(tenant=caller.tenant)[0]
-    template.pk, template.leaf_index = uuid.uuid4(), 1000
-    template.recorded_at += timedelta(days=300)
-    template.save(force_insert=True)
-    connection.close()
 
     def test_leave_it_so_when_they_are_interrupted(self, alice):
         busy(alice)

@@ -531,8 +531,7 @@ class TestTimeOuts:
         assert {settled(run).status for run in running} == {"running"}
         assert settle_all() == 0
 
-    def test_settling_goes_on_until_nothing_is_due(self, alice, monkeypatch):
-        monkeypatch.setattr("orchestrations.settling.AT_ONCE", 2)
+    def test_settling_goes_on_until_nothing_is_due(self, alice):
         runs = [start(alice) for _ in range(5)]
         for run in runs:
             let_time_pass(run)

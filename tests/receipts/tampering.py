@@ -23,6 +23,7 @@ def unguarded(model: type[models.Model]) -> Iterator[None]:
 
 
 def _disable(cursor: Any, table: str) -> list[str]:
+    cursor.execute("SET LOCAL ROLE NONE")
     cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     return [f"ALTER TABLE {table} ENABLE TRIGGER USER"]
 

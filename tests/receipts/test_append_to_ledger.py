@@ -24,6 +24,7 @@ from receipts.postgres import PostgresTransaction
 from receipts.quiet_logs import QUIET_AFTER
 from receipts.tiles import MAX_ENTRY_BYTES, decode_bundle
 from receipts.verifier import Verdict
+from tenants.isolation import across_tenants, working_for
 from tests.caller import RUN
 from tests.conftest import new_caller, new_tenant
 from tests.receipts.auditor import audit, grow, log_size, read_checkpoint, vkey
@@ -328,7 +329,8 @@ class TestManyThreads:
         def work(number):
             for _ in range(10):
                 if number == 0:
-                    alice.tenant.forget_keys()
+                    with working_for(alice.tenant.pk):
+                        alice.tenant.forget_keys()
                 statuses.append(alice.post("/v1/receipts", RUN).status_code)
 
         self.run(4, work)
@@ -438,7 +440,8 @@ def end_connection_of_ledger():
     pipeline = PostgresTransaction._pipeline
     assert pipeline is not None
     pid = pipeline._connection.info.backend_pid
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE NONE")
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         assert cursor.fetchone() == (True,)
 
@@ -473,14 +476,15 @@ class TestTheConnection:
         locked, free = threading.Event(), threading.Event()
 
         def hold():
-            with transaction.atomic():
+            with across_tenants(), transaction.atomic():
                 Log.objects.select_for_update().get(pk=keyring.log_id)
                 locked.set()
                 free.wait(PATIENCE)
             connections.close_all()
 
         def lead():
-            append(submission(alice, "patient"))
+            with across_tenants():
+                append(submission(alice, "patient"))
             connections.close_all()
 
         holder = threading.Thread(target=hold)
@@ -505,6 +509,8 @@ class TestTheDatabaseRefuses:
     def refuse(self, statement, *parameters):
         with pytest.raises(Error), transaction.atomic():  # noqa: PT012
             with connection.cursor() as cursor:
+                if connection.vendor == "postgresql":
+                    cursor.execute("SET LOCAL ROLE NONE")  # whoever asks
                 cursor.execute(statement, parameters)
             transaction.set_rollback(True)
 

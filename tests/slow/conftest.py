@@ -28,7 +28,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def postgresql(cluster, tmp_path_factory) -> Installation:
-    return Installation(tmp_path_factory.mktemp("postgresql"), cluster.url)
+    folder = tmp_path_factory.mktemp("postgresql")
+    return Installation(folder, cluster.url, cluster.url_as("lucid_app"))
 
 
 @pytest.fixture(scope="session")

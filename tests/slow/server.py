@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -61,7 +62,10 @@ def _random_key() -> str:
 class Installation:
     """One database and one set of secrets, for any number of servers."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(
+        self, folder: Path, database_url: str, serving_url: str | None = None
+    ) -> None:
+        """Take the URL of the tables' owner, and of a role to make and serve under."""
         self.folder = folder
         self.environment = clean_environment() | {
             "DATABASE_URL": database_url,
@@ -71,6 +75,10 @@ class Installation:
             "LUCID_API_KEY_PEPPERS": f"p1:{_random_key()}",
         }
         self._manage("migrate", "--verbosity", "0")
+        if serving_url:
+            role = str(urlsplit(serving_url).username)
+            self._manage("create_database_role", role, "--generate")
+            self.environment["DATABASE_URL"] = serving_url
 
     def new_account(self, name: str) -> Account:
         tenant = self._ask("create_tenant", f"{name}-{secrets.token_hex(6)}")

@@ -91,8 +91,10 @@ def on_tiny_disk(cluster, admin, mount, tmp_path) -> Iterator[Installation]:
     shutil.chown(place, ACCOUNT)
     admin.execute(f"CREATE TABLESPACE tiny LOCATION '{place}'")
     admin.execute("CREATE DATABASE tiny TABLESPACE tiny")
-    yield Installation(tmp_path, cluster.url.removesuffix("lucid") + "tiny")
+    urls = [cluster.url, cluster.url_as("lucid_tiny")]
+    yield Installation(tmp_path, *(url.removesuffix("lucid") + "tiny" for url in urls))
     admin.execute("DROP DATABASE tiny")
+    admin.execute("DROP ROLE lucid_tiny")
     admin.execute("DROP TABLESPACE tiny")
 
 

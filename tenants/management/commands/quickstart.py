@@ -1,3 +1,5 @@
+import base64
+import hmac
 import os
 import secrets
 import signal
@@ -8,12 +10,15 @@ import time
 from collections.abc import Iterator
 from typing import IO, Any
 
+import environ  # type: ignore[import-untyped]
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from lucid.first_use import BASE_DIR
+from tenants import database_roles
+from tenants.isolation import across_tenants
 from tenants.models import ApiKey, Mode, Tenant, User
 
 TENANT = "demo"
@@ -47,7 +52,9 @@ class Command(BaseCommand):
         self.port = int(os.environ.get("PORT") or 8000)
         self.refuse_taken_port()
         call_command("migrate", verbosity=0)
-        first_use = self.first_use()
+        self.environment = dict(os.environ) | self.under_role()
+        with across_tenants():
+            first_use = self.first_use()
         connections.close_all()
         for name in INTERRUPTIONS:
             signal.signal(name, self.interrupt)
@@ -85,6 +92,24 @@ class Command(BaseCommand):
                     f" with PORT=8001 make {self.target}."
                 ) from None
 
+    @staticmethod
+    def under_role() -> dict[str, str]:
+        """Return what has the server run under a role that owns nothing.
+
+        DATABASE_URL is the owner's here, who may migrate. The role is made by the way,
+        with a password that is this installation's own and is written nowhere.
+        """
+        if connection.vendor != "postgresql" or not database_roles.unbound_because():
+            return {}
+        role = f"{connection.settings_dict['NAME']}_app"[:63]
+        digest = hmac.digest(settings.SECRET_KEY.encode(), role.encode(), "sha256")
+        password = base64.urlsafe_b64encode(digest).decode()
+        with transaction.atomic():
+            database_roles.create_or_change(role, password)
+            database_roles.grant(role)
+        url = environ.FileAwareEnv().str("DATABASE_URL")
+        return {"DATABASE_URL": database_roles.url_as(url, role, password)}
+
     @transaction.atomic
     def first_use(self) -> dict[str, str]:
         """Make tenant, key and login if there is no tenant yet; return the secrets."""
@@ -103,7 +128,7 @@ class Command(BaseCommand):
 
     def serve(self) -> Process:
         hosts = [*settings.ALLOWED_HOSTS, self.host, socket.gethostname()]
-        environment = os.environ | {
+        environment = self.environment | {
             "HOST": self.host,
             "PORT": str(self.port),
             "LUCID_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
@@ -113,7 +138,7 @@ class Command(BaseCommand):
 
     def tick(self) -> Process:
         command = ["manage.py", "tick", "--every", str(TICK_SECONDS)]
-        return self.start(command, dict(os.environ))
+        return self.start(command, self.environment)
 
     @staticmethod
     def start(

@@ -1,0 +1,42 @@
+"""Row-level security on PostgreSQL: a policy for each table that tenants' rows are in.
+
+`tenants.postgresql` and the ledger's pipelines say with each transaction, in the
+setting `lucid.tenant`, whose rows it may see and write: ids with commas between, `*`
+for all, and nothing where it was never set. The policies bind every role but
+superusers and the tables' owner; `manage.py create_database_role` makes such a role.
+"""
+
+from typing import Any
+
+from django.db import migrations
+
+SETTING = "current_setting('lucid.tenant', true)"
+
+# The subselects are evaluated once for a statement, not for each row.
+POLICY = """
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant_rows ON {table} USING (
+    {column} = ANY ((SELECT string_to_array(NULLIF({setting}, '*'), ','))::uuid[])
+    OR (SELECT {setting} = '*')
+)
+"""
+NO_POLICY = """
+DROP POLICY tenant_rows ON {table};
+ALTER TABLE {table} DISABLE ROW LEVEL SECURITY
+"""
+
+
+def secure_rows(*tables: str, column: str = "tenant_id") -> migrations.RunPython:
+    """Return the migration that shows each row of the tables to its tenant alone."""
+
+    def run(template: str, schema_editor: Any) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            return
+        for table in tables:
+            statements = template.format(table=table, column=column, setting=SETTING)
+            schema_editor.execute(statements, params=None)
+
+    return migrations.RunPython(
+        lambda apps, schema_editor: run(POLICY, schema_editor),
+        lambda apps, schema_editor: run(NO_POLICY, schema_editor),
+    )
