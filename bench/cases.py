@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.gateway import gateway
+from bench.guards import guards
 from bench.installation import TENANTS, Installation
 from bench.load import CALL, Load, Target
 from bench.rows import Effort, Row
@@ -164,6 +165,7 @@ CASES: dict[str, Case] = {
     "inferences": inferences,
     "reading": reading,
     "gateway": gateway,
+    "guards": guards,
     "verify": verification,
     "memory": memory,
 }

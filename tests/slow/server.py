@@ -67,6 +67,7 @@ class Installation:
     ) -> None:
         """Take the URL of the tables' owner, and of a role to make and serve under."""
         self.folder = folder
+        self.database_url = database_url  # as its owner, who sees all rows
         self.environment = clean_environment() | {
             "DATABASE_URL": database_url,
             "LUCID_DATA_DIR": str(folder),
@@ -129,7 +130,7 @@ class Installation:
         return self.folder / "spool"
 
     def _connect(self) -> Any:
-        url = self.environment["DATABASE_URL"]
+        url = self.database_url
         if url.startswith("sqlite:///"):
             return sqlite3.connect(url.removeprefix("sqlite:///"))
         return psycopg.connect(url)

@@ -134,7 +134,7 @@ def read_receipts(client: Client, path: str) -> tuple[list[dict[str, Any]], Any]
 
 def read_sums(installation: Installation, account: Account) -> dict[str, list[int]]:
     """Return the sums of each table's rows of a tenant, from the database itself."""
-    url = installation.environment["DATABASE_URL"]
+    url = installation.database_url
     sums = {}
     for table, columns in SUMS.items():
         summed = ", ".join(f"COALESCE(SUM({name}), 0)" for name in columns)
