@@ -102,12 +102,19 @@ class Command(BaseCommand):
         yield self.tick()
 
     def serve(self) -> Process:
-        hosts = [*settings.ALLOWED_HOSTS, self.host, socket.gethostname()]
-        environment = os.environ | {
-            "HOST": self.host,
-            "PORT": str(self.port),
-            "LUCID_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
-        }
+        hosts = [*settings.ALLOWED_HOSTS, self.host]
+        if not settings.DEBUG:  # which is for this machine alone
+            hosts.append(socket.gethostname())
+        # Plain http, unless told otherwise: browsers would send no secure cookie.
+        environment = (
+            {"LUCID_TLS": "false"}
+            | os.environ
+            | {
+                "HOST": self.host,
+                "PORT": str(self.port),
+                "LUCID_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
+            }
+        )
         command = ["-m", "gunicorn", "-c", "python:lucid.gunicorn", "lucid.wsgi"]
         return self.start([*command, "--log-level", "warning"], environment)
 
