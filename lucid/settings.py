@@ -213,6 +213,12 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# The row of a session holds a hash of its cookie, so that a stolen database logs
+# nobody in. What is shown once, a new key say, waits for its page in a cookie alone:
+# Django's default would put a long message into the session, which is a row.
+SESSION_ENGINE = "tenants.sessions"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
