@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     # Imported here, as this takes long enough to be interrupted.
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
     from lucid.first_use import prepare
@@ -16,7 +17,10 @@ def main() -> None:
         # Settings refuse to load without secrets; the commands for a machine that
         # has none yet make them before Django starts.
         prepare()
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"Lucid does not start: {error}")
 
 
 if __name__ == "__main__":

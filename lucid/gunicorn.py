@@ -12,6 +12,7 @@ import os
 import environ  # type: ignore[import-untyped]
 
 from lucid.first_use import environment_file
+from lucid.safe_settings import proxy_networks
 
 M_ARENA_MAX = -8  # malloc.h
 
@@ -31,6 +32,12 @@ keepalive = 75
 # Where gunicorn notes that a worker is alive; on a disk this can block for seconds.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 control_socket_disable = True
+# Whose X-Forwarded-Proto says that a request came by https: a proxy on this machine,
+# and those whose X-Forwarded-For the settings believe.
+proxies = os.environ.get("LUCID_TRUSTED_PROXIES", "").split(",")
+forwarded_allow_ips = ",".join(
+    ["127.0.0.1", "::1", *proxy_networks("LUCID_TRUSTED_PROXIES", proxies)]
+)
 
 
 def post_fork(server: object, worker: object) -> None:

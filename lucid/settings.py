@@ -11,6 +11,12 @@ import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
 from lucid.first_use import BASE_DIR, data_dir, environment_file
+from lucid.safe_settings import (
+    check_hosts,
+    check_keys,
+    check_secret_key,
+    proxy_networks,
+)
 
 env = environ.FileAwareEnv()
 if environment_file().exists():
@@ -47,14 +53,53 @@ def _named_keys(name: str) -> dict[str, bytes]:
 SECRET_KEY = _secret("LUCID_SECRET_KEY")
 LUCID_MASTER_KEYS = _named_keys("LUCID_MASTER_KEYS")
 LUCID_API_KEY_PEPPERS = _named_keys("LUCID_API_KEY_PEPPERS")
+check_secret_key("LUCID_SECRET_KEY", SECRET_KEY)
+check_keys(
+    {
+        "LUCID_MASTER_KEYS": LUCID_MASTER_KEYS,
+        "LUCID_API_KEY_PEPPERS": LUCID_API_KEY_PEPPERS,
+    }
+)
 
 DEBUG = env.bool("LUCID_DEBUG", default=False)
 ALLOWED_HOSTS = env.list(
     "LUCID_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]
 )
 
+check_hosts("LUCID_ALLOWED_HOSTS", ALLOWED_HOSTS, debug=DEBUG)
+
 # Addresses of our own proxies, as 10.0.0.0/8, whose X-Forwarded-For is believed.
-LUCID_TRUSTED_PROXIES = env.list("LUCID_TRUSTED_PROXIES", default=[])
+LUCID_TRUSTED_PROXIES = proxy_networks(
+    "LUCID_TRUSTED_PROXIES", env.list("LUCID_TRUSTED_PROXIES", default=[])
+)
+
+# Whether people come by https, as they must outside of their own machine. That it was
+# so is told by gunicorn, which asks trusted proxies alone (lucid/gunicorn.py):
+# SECURE_PROXY_SSL_HEADER would believe anybody.
+LUCID_TLS = env.bool("LUCID_TLS", default=True)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LUCID_TLS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if LUCID_TLS:
+    # Browsers take a cookie of such a name from this very host by https alone, and
+    # from no neighbour under the same domain.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SILENCED_SYSTEM_CHECKS = [
+    # Django looks for its own middleware against frames and forged requests by name,
+    # and ours is a subclass of it (lucid/page_middleware.py).
+    "security.W002",
+    "security.W003",
+    # Redirecting to https is the proxy's business: the API never redirects (WIRE
+    # section 1), and a key that came by http has been seen already.
+    "security.W008",
+    # HSTS preloading puts a domain on a list in browsers: its owner's decision.
+    "security.W021",
+]
 
 # The name that origins of logs begin with: a host that is yours, no scheme.
 LUCID_ORIGIN = env.str("LUCID_ORIGIN", default="localhost")
@@ -93,6 +138,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "lucid.content_policy.ContentPolicyMiddleware",
     "lucid.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -168,6 +214,12 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# The row of a session holds a hash of its cookie, so that a stolen database logs
+# nobody in. What is shown once, a new key say, waits for its page in a cookie alone:
+# Django's default would put a long message into the session, which is a row.
+SESSION_ENGINE = "tenants.sessions"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

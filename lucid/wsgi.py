@@ -10,9 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid.settings")
 application = get_wsgi_application()
 
 from orchestrations.gateway import worker  # noqa: E402  it needs the settings
-from tenants import database_roles  # noqa: E402
+from tenants import database_role  # noqa: E402
 
-database_roles.refuse_unbound()
+database_role.refuse_to_serve()
 
 # What the routes import takes a second, and so does the price catalogue: before the
 # first request, not within it.

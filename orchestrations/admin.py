@@ -1,14 +1,13 @@
-from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin
 from django.db import models
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 
+from lucid.api.large_tables import LargeTableAdmin, NewestPaginator
 from orchestrations.models import (
     Adjustment,
     Attempt,
@@ -23,18 +22,17 @@ from orchestrations.models import (
 from orchestrations.money import plain
 from orchestrations.provider_admin import ProviderCredentialAdmin
 from orchestrations.remembered_admin import RememberedAdmin
-from receipts.admin import NewestPaginator, ReadOnlyAdmin
+from orchestrations.tenant_usage import this_month
+from receipts.admin import ReadOnlyAdmin
 
 LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
 
 
-class RecordAdmin(ReadOnlyAdmin):
-    """A table that is too large to be counted, newest first along its primary key."""
+FILTERS = f"Filters look through the newest {NewestPaginator.LIMIT:,} rows."
 
-    paginator = NewestPaginator
-    show_full_result_count = False
-    list_select_related = ["tenant"]
-    ordering = ["-pk"]
+
+class RecordAdmin(LargeTableAdmin, ReadOnlyAdmin):
+    """A table that is too large to be counted, newest first along its primary key."""
 
 
 @admin.register(Orchestration)
@@ -52,8 +50,7 @@ class OrchestrationAdmin(RecordAdmin):
         "started_at",
     ]
     list_filter = ["mode", "status"]
-    search_fields = ["pk__exact"]
-    search_help_text = "An orchestration's id."
+    search_help_text = f"An orchestration's id. {FILTERS}"
 
     @admin.display(description="Cost, in cents")
     def cost_in_cents(self, run: Orchestration) -> str:
@@ -61,26 +58,14 @@ class OrchestrationAdmin(RecordAdmin):
 
 
 class PartOfRunAdmin(RecordAdmin):
-    """Found by the run it is a part of, whose tenant begins every index."""
+    """Found by the run it is a part of, too, whose tenant begins every index."""
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet, search_term: str
-    ) -> tuple[QuerySet, bool]:
-        run = Orchestration.objects.filter(pk=search_term.strip()).first()
+    def found_by(self, term: str) -> Q:
+        run = Orchestration.objects.filter(pk=term).first()
         if run:
-            parts = queryset.filter(tenant=run.tenant_id, orchestration_id=run.pk)
-            return parts, False
-        # SQLite keeps ids without their dashes, and Django looks for text here.
-        if isinstance(self.opts.pk, models.UUIDField) and (found := _id(search_term)):
-            return queryset.filter(pk=found), False
-        return super().get_search_results(request, queryset, search_term)
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None
+            return Q(tenant=run.tenant_id, orchestration_id=run.pk)
+        is_numbered = isinstance(self.opts.pk, models.BigAutoField)
+        return Q(pk__in=[]) if is_numbered else super().found_by(term)
 
 
 @admin.register(Inference)
@@ -99,8 +84,7 @@ class InferenceAdmin(PartOfRunAdmin):
         "orchestration_id",
     ]
     list_filter = ["mode", "outcome", "provider", "cost_source", "flagged"]
-    search_fields = ["pk__exact"]
-    search_help_text = "A receipt_id, or an orchestration's id."
+    search_help_text = f"A receipt_id, or an orchestration's id. {FILTERS}"
 
     @admin.display(description="Cost, in cents")
     def cost_in_cents(self, inference: Inference) -> str | None:
@@ -118,8 +102,7 @@ class StepAdmin(PartOfRunAdmin):
         "recorded_at",
     ]
     list_filter = ["action"]
-    search_fields = ["pk__exact"]
-    search_help_text = "An orchestration's id."
+    search_help_text = f"An orchestration's id. {FILTERS}"
 
 
 @admin.register(Adjustment)
@@ -134,8 +117,7 @@ class AdjustmentAdmin(RecordAdmin):
         "recorded_at",
     ]
     list_filter = ["mode"]
-    search_fields = ["pk__exact"]
-    search_help_text = "The receipt_id of an adjustment."
+    search_help_text = f"The receipt_id of an adjustment. {FILTERS}"
 
 
 @admin.register(Attempt)
@@ -153,8 +135,7 @@ class AttemptAdmin(PartOfRunAdmin):
         "deadline",
     ]
     list_filter = ["mode", "provider"]
-    search_fields = ["pk__exact"]
-    search_help_text = "A receipt_id, or an orchestration's id."
+    search_help_text = f"A receipt_id, or an orchestration's id. {FILTERS}"
 
 
 class CentsInput(forms.DecimalField):
@@ -183,7 +164,7 @@ class BudgetAdmin(RememberedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         spend = MonthSpend.objects.filter(
-            tenant=OuterRef("tenant"), mode=OuterRef("mode"), month=_this_month()
+            tenant=OuterRef("tenant"), mode=OuterRef("mode"), month=this_month()
         )
         budgets: QuerySet = super().get_queryset(request)
         budgets = budgets.annotate(month_spent=Subquery(spend.values("spent")))
@@ -203,10 +184,6 @@ class BudgetAdmin(RememberedAdmin):
     @admin.display(description="Remaining, in cents")
     def remaining(self, budget: Budget) -> str | None:
         return None if budget.limit is None else plain(budget.limit - _spent(budget))
-
-
-def _this_month() -> date:
-    return datetime.now(UTC).date().replace(day=1)
 
 
 def _spent(budget: Any) -> Decimal:

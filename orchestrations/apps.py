@@ -5,4 +5,4 @@ class OrchestrationsConfig(AppConfig):
     name = "orchestrations"
 
     def ready(self) -> None:
-        from orchestrations import ticks  # noqa: F401  registers its tasks
+        from orchestrations import tenant_usage, ticks  # noqa: F401  they register

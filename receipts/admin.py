@@ -1,10 +1,11 @@
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.core.paginator import Paginator
+from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 
+from lucid.api.large_tables import LargeTableAdmin
 from receipts.models import Log, Receipt, SigningKey
 
 
@@ -21,24 +22,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
-class NewestPaginator(Paginator):
-    """Pages through the newest rows of a table that is too large to be counted."""
-
-    LIMIT = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        return int(self.object_list[: self.LIMIT].count())  # type: ignore[attr-defined]
-
-
 @admin.register(Receipt)
-class ReceiptAdmin(ReadOnlyAdmin):
+class ReceiptAdmin(LargeTableAdmin, ReadOnlyAdmin):
     list_display = ["run_id", "tenant", "log", "leaf_index", "receipt_type", "id"]
     list_select_related = ["tenant", "log"]
     ordering = ["-id"]  # UUIDv7: newest first, along the primary key
-    paginator = NewestPaginator
-    show_full_result_count = False
-    search_fields = ["run_id__exact", "pk__exact"]
     search_help_text = "A run_id, or a receipt_id."
     fields = [
         "run_id",
@@ -55,6 +43,12 @@ class ReceiptAdmin(ReadOnlyAdmin):
     ]
     readonly_fields = ["hash", "canonical_entry"]
 
+    def found_by(self, term: str) -> Q:
+        by_id = super().found_by(term)
+        if Receipt.objects.filter(by_id).exists():
+            return by_id
+        return Q(pk__in=_named_in_each_log(term))
+
     @admin.display(description="Receipt hash")
     def hash(self, receipt: Receipt) -> str:
         return bytes(receipt.receipt_hash).hex()
@@ -62,6 +56,15 @@ class ReceiptAdmin(ReadOnlyAdmin):
     @admin.display(description="Entry")
     def canonical_entry(self, receipt: Receipt) -> str:
         return bytes(receipt.entry).decode()
+
+
+def _named_in_each_log(run_id: str) -> list[UUID]:
+    """Look in one log after the other, as every index begins with tenant and log."""
+    named = Receipt.objects.filter(
+        tenant=OuterRef("tenant"), log=OuterRef("pk"), run_id=run_id
+    )
+    logs = Log.objects.annotate(found=Subquery(named.values("pk")[:1]))
+    return list(logs.exclude(found=None).values_list("found", flat=True))
 
 
 @admin.register(Log)

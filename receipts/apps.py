@@ -5,4 +5,4 @@ class ReceiptsConfig(AppConfig):
     name = "receipts"
 
     def ready(self) -> None:
-        from receipts import ticks  # noqa: F401  registers its tasks
+        from receipts import tenant_usage, ticks  # noqa: F401  they register what they do

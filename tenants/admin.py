@@ -1,15 +1,21 @@
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from tenants.events import person, record
 from tenants.models import ApiKey, Tenant, User
+from tenants.reasons import Question, act_with_reason
 from tenants.scopes import KNOWN
+from tenants.usage import usage_of
 
 admin.site.site_header = "Lucid"
 admin.site.site_title = "Lucid"
@@ -31,34 +37,84 @@ class UserAdmin(DjangoUserAdmin):
     readonly_fields = ["last_login", "date_joined"]
 
 
+class TenantList(ChangeList):
+    """The page's tenants with what they use, read for all of them at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        usage = usage_of([tenant.pk for tenant in self.result_list])
+        for tenant in self.result_list:
+            tenant.usage = usage[tenant.pk]
+
+
 @admin.register(Tenant)
 class TenantAdmin(admin.ModelAdmin):
-    list_display = ["slug", "name", "status", "created_at"]
+    list_display = ["slug", "name", "status", "used", "created_at"]
     list_filter = ["status"]
     search_fields = ["slug", "name"]
-    fields = ["slug", "name", "status", "settings", "id", "created_at"]
+    fields = ["slug", "name", "status", "settings", "used", "id", "created_at"]
     actions = ["suspend", "resume"]
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return TenantList
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj else ["slug", "name", "settings"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # The slug is in the origin of the tenant's logs, for good. The status
         # changes by the actions below, which tell every worker.
-        fixed = ["id", "created_at", "status"]
+        fixed = ["id", "created_at", "status", "used"]
         return [*fixed, "slug"] if obj else fixed
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.action(description="Suspend: refuse every request with its keys")
-    def suspend(self, request: HttpRequest, queryset: Any) -> None:
-        for tenant in queryset:
-            tenant.set_status(Tenant.Status.SUSPENDED)
-            self.log_change(request, tenant, "Suspended.")
+    @admin.display(description="Live data")
+    def used(self, tenant: Tenant) -> str:
+        usage = getattr(tenant, "usage", None)
+        if usage is None:
+            usage = usage_of([tenant.pk])[tenant.pk]
+        return "; ".join(f"{label}: {text}" for label, text in usage.items()) or "none"
 
-    @admin.action(description="Resume")
-    def resume(self, request: HttpRequest, queryset: Any) -> None:
-        for tenant in queryset:
-            tenant.set_status(Tenant.Status.ACTIVE)
-            self.log_change(request, tenant, "Resumed.")
+    @admin.action(description="Suspend…", permissions=["change"])
+    def suspend(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        question = Question(
+            "suspend",
+            "Suspend tenants",
+            "Every request with a key of theirs is refused at once, until they are"
+            " resumed. Calls under way come to their end.",
+            "Suspended",
+        )
+        act = partial(self._set_status, request, Tenant.Status.SUSPENDED)
+        return act_with_reason(self, request, queryset, question, act)
+
+    @admin.action(description="Resume…", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        question = Question(
+            "resume", "Resume tenants", "Their keys work again at once.", "Resumed"
+        )
+        act = partial(self._set_status, request, Tenant.Status.ACTIVE)
+        return act_with_reason(self, request, queryset, question, act)
+
+    def _set_status(
+        self, request: HttpRequest, status: Tenant.Status, tenant: Tenant, reason: str
+    ) -> None:
+        before = {"status": str(tenant.status)}
+        tenant.set_status(status)
+        resumes = status == Tenant.Status.ACTIVE
+        record(
+            person(request),
+            "tenant.resumed" if resumes else "tenant.suspended",
+            tenant_id=tenant.pk,
+            kind="tenant",
+            object_id=tenant.slug,
+            before=before,
+            after={"status": str(status)},
+            reason=reason,
+        )
+        self.log_change(request, tenant, f"{status.label}: {reason}")
 
 
 class ApiKeyForm(forms.ModelForm):
@@ -74,17 +130,52 @@ class ApiKeyForm(forms.ModelForm):
         return moment
 
 
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, state) for state in ("active", "expired", "revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        expired = Q(expires_at__lte=timezone.now())
+        match self.value():
+            case "active":
+                return queryset.filter(revoked_at=None).exclude(expired)
+            case "expired":
+                return queryset.filter(expired, revoked_at=None)
+            case "revoked":
+                return queryset.exclude(revoked_at=None)
+        return queryset
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(admin.ModelAdmin):
     """A key is issued and revoked here, never edited: what it could do is history."""
 
     form = ApiKeyForm
-    list_display = ["prefix", "tenant", "name", "mode", "state", "last_used_at"]
-    list_filter = ["mode", "revoked_at"]
+    list_display = [
+        "prefix",
+        "tenant",
+        "name",
+        "mode",
+        "state",
+        "may",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+    ]
+    list_filter = [StateFilter, "mode"]
     list_select_related = ["tenant"]
+    ordering = ["-created_at"]
     search_fields = ["prefix", "name", "tenant__slug"]
+    search_help_text = "A key's public part or name, or a tenant's slug."
     fields = ["tenant", "name", "mode", "scopes", "expires_at"]
     actions = ["revoke"]
+
+    @admin.display(description="Scopes")
+    def may(self, key: ApiKey) -> str:
+        return " ".join(key.scopes)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = ["prefix", "created_at", "revoked_at", "last_used_at"]
@@ -117,8 +208,30 @@ class ApiKeyAdmin(admin.ModelAdmin):
             format_html("The key, shown this one time: <code>{}</code>", text),
         )
 
-    @admin.action(description="Revoke, at once", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: Any) -> None:
-        for key in queryset:
-            key.revoke()
-            self.log_change(request, key, "Revoked.")
+    @admin.action(description="Revoke…", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        question = Question(
+            "revoke",
+            "Revoke API keys",
+            "Programs that use these keys are refused at once, in every worker and for"
+            " good.",
+            "Revoked",
+        )
+        act = partial(self._revoke, request)
+        keys = queryset.select_related("tenant")
+        return act_with_reason(self, request, keys, question, act)
+
+    def _revoke(self, request: HttpRequest, key: ApiKey, reason: str) -> None:
+        before = {"state": key.state()}
+        key.revoke()
+        record(
+            person(request),
+            "api_key.revoked",
+            tenant_id=key.tenant_id,
+            kind="api_key",
+            object_id=key.prefix,
+            before=before,
+            after={"state": key.state()},
+            reason=reason,
+        )
+        self.log_change(request, key, f"Revoked: {reason}")

@@ -17,7 +17,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from orchestrations.gateway.beginning import BeginTransaction
 from receipts.postgres import PostgresTransaction
-from tenants import database_roles, rate_limits
+from tenants import database_role, rate_limits
 from tenants.isolation import across_tenants, working_for
 from tenants.models import ApiKey, Mode, Tenant
 from tests.caller import Caller
@@ -41,8 +41,8 @@ def _serve_under_role() -> None:
     A test that plays an operator with the database's password sets it aside, with
     `SET ROLE NONE`.
     """
-    database_roles.create_or_change(ROLE, secrets.token_urlsafe())
-    database_roles.grant(ROLE)
+    database_role.create_or_change(ROLE, secrets.token_urlsafe())
+    database_role.grant(ROLE)
     connections.close_all()
     connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's
     options = connection.settings_dict["OPTIONS"]

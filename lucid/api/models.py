@@ -1,6 +1,7 @@
 from datetime import datetime
 
 from django.db import models
+from django.db.models import Q
 
 
 class IdempotentAnswerQuerySet(models.QuerySet["IdempotentAnswer"]):
@@ -37,3 +38,51 @@ class IdempotentAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.endpoint} {self.key}"
+
+
+class TickRunQuerySet(models.QuerySet["TickRun"]):
+    def keep(self, run: "TickRun") -> None:
+        """Write a run down; one that had nothing to do in place of the last such."""
+        if not run.is_idle:
+            run.save(force_insert=True)
+            return
+        times = {"started_at": run.started_at, "duration": run.duration}
+        self.update_or_create(task=run.task, ok=True, said="", defaults=times)
+
+    def forget(self, before: datetime) -> int:
+        """Delete what ran before then; return how many."""
+        return self.filter(started_at__lt=before).delete()[0]
+
+
+class TickRun(models.Model):
+    """A run of one of tick's tasks: each that did something or failed, for a week.
+
+    Of those that had nothing to do, one every ten seconds, the last alone is kept: it
+    says that tick is alive.
+    """
+
+    task = models.CharField(max_length=100)
+    started_at = models.DateTimeField(db_index=True)
+    duration = models.DurationField()
+    ok = models.BooleanField()
+    said = models.TextField(blank=True)  # what it did, or why it failed
+
+    objects = TickRunQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "run of tick"
+        verbose_name_plural = "runs of tick"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["task"],
+                condition=Q(ok=True, said=""),
+                name="api_tick_run_one_idle",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.said or 'nothing to do'}"
+
+    @property
+    def is_idle(self) -> bool:
+        return self.ok and not self.said

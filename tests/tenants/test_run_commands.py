@@ -2,13 +2,15 @@
 
 import json
 import re
+import uuid
 from datetime import timedelta
 
 import pytest
 from django.core.management import execute_from_command_line
 from django.utils import timezone
 
-from lucid.api.models import IdempotentAnswer
+from lucid.api.models import IdempotentAnswer, TickRun
+from lucid.api.ticks import tasks
 from tenants.models import ApiKey, Tenant
 from tests.caller import RUN, Caller
 from tests.conftest import new_caller
@@ -359,3 +361,60 @@ class TestTick:
         lines("tick")
         assert lines("tick") == []
         assert self.kept(alice) == ["new"]
+
+    def test_each_task_is_told_as_json(self, as_json):
+        told = {run["task"]: run for run in as_json("tick")["tasks"]}
+        assert set(told) == set(tasks)
+        for run in told.values():
+            assert run["ok"] is True
+            assert 0 <= run["seconds"] < 60
+
+    @pytest.fixture
+    def task(self, monkeypatch):
+        """Register a task; return what it is to do, and its runs on record."""
+        name = f"task_{uuid.uuid4().hex}"
+
+        def do(action):
+            monkeypatch.setitem(tasks, name, action)
+            return TickRun.objects.filter(task=name).order_by("pk")
+
+        return do
+
+    def test_of_runs_without_work_the_last_is_on_record(self, lines, task):
+        runs = task(lambda: None)
+        lines("tick")
+        first = runs.get()
+        lines("tick")
+        last = runs.get()
+        assert (last.pk, last.ok, last.said) == (first.pk, True, "")
+        assert last.started_at > first.started_at
+
+    def test_each_run_that_did_something_is_on_record(self, lines, task):
+        runs = task(lambda: "2 things done")
+        for _ in range(2):
+            assert "2 things done" in lines("tick")
+        assert [(run.ok, run.said) for run in runs] == [(True, "2 things done")] * 2
+
+    def test_a_failure_is_on_record_and_no_other_tasks_trouble(self, shell, task):
+        runs = task(lambda: 1 // 0)
+        name = list(tasks)[-1]
+        code, _, err = shell("tick")
+        assert code == 1
+        assert f"tick: {name}: ZeroDivisionError: integer division" in err
+        assert f"CommandError: not done: {name}" in err
+        [run] = runs
+        assert (run.ok, run.said[:17]) == (False, "ZeroDivisionError")
+
+    def test_a_failure_as_json(self, shell, task):
+        task(lambda: 1 // 0)
+        code, out, _ = shell("tick", "--json")
+        told = [run["ok"] for run in json.loads(out)["tasks"]]
+        assert (code, told.count(False)) == (1, 1)
+
+    def test_runs_are_forgotten_after_a_week(self, lines, task):
+        runs = task(lambda: "done")
+        lines("tick")
+        runs.update(started_at=timezone.now() - timedelta(days=7, seconds=1))
+        lines("tick")
+        [run] = runs
+        assert run.started_at > timezone.now() - timedelta(minutes=1)

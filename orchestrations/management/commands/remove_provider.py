@@ -12,7 +12,9 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("provider", choices=Provider.values)
+        parser.add_argument(
+            "provider", choices=Provider.values, help="one of these four"
+        )
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

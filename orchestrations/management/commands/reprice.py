@@ -32,10 +32,20 @@ class Command(JsonCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
         parser.add_argument(
-            "--from", type=day, required=True, dest="first", metavar="DAY"
+            "--from",
+            type=day,
+            required=True,
+            dest="first",
+            metavar="DAY",
+            help="the first, as 2026-11-01",
         )
         parser.add_argument(
-            "--to", type=day, required=True, dest="last", metavar="DAY", help="included"
+            "--to",
+            type=day,
+            required=True,
+            dest="last",
+            metavar="DAY",
+            help="the last, included",
         )
         parser.add_argument(
             "--mode", choices=Mode.values, default=Mode.LIVE, help="default: live"

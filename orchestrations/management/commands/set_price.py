@@ -34,7 +34,9 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("provider", choices=Provider.values)
+        parser.add_argument(
+            "provider", choices=Provider.values, help="one of these four"
+        )
         parser.add_argument("model", help="its name, or a beginning of it and *")
         for name, what in (
             ("--input", "of tokens read"),

@@ -31,7 +31,9 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("provider", choices=Provider.values)
+        parser.add_argument(
+            "provider", choices=Provider.values, help="one of these four"
+        )
         _add_settings(parser)
         credential = parser.add_mutually_exclusive_group()
         credential.add_argument(

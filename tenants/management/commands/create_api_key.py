@@ -31,7 +31,12 @@ class Command(JsonCommand):
         parser.add_argument(
             "--test", action="store_true", help="for test data; default: live data"
         )
-        parser.add_argument("--expires-in", type=duration, help="as 90d or 12h")
+        parser.add_argument(
+            "--expires-in",
+            type=duration,
+            metavar="TIME",
+            help="as 90d or 12h; default: never",
+        )
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import connection, transaction
 
-from tenants import database_roles
+from tenants import database_role
 from tenants.commands import JsonCommand
 
 SHORTEST_PASSWORD = 16
@@ -32,13 +32,13 @@ class Command(JsonCommand):
         name = options["name"]
         if connection.vendor != "postgresql":
             raise CommandError("SQLite has no roles: this is for PostgreSQL.")
-        if not database_roles.NAME.fullmatch(name):
+        if not database_role.NAME.fullmatch(name):
             raise CommandError("name: use lower-case letters, digits and underscores.")
         password = self.password(name, generate=options["generate"])
         with transaction.atomic():
             if password:
-                database_roles.create_or_change(name, password)
-            database_roles.grant(name)
+                database_role.create_or_change(name, password)
+            database_role.grant(name)
         shown = {"password": password} if options["generate"] else {}
         text = f"{name} may serve Lucid: name it in DATABASE_URL."
         if shown:
@@ -49,7 +49,7 @@ class Command(JsonCommand):
         if generate:
             return secrets.token_urlsafe(24)
         given = "" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-        if not given and not database_roles.exists(name):
+        if not given and not database_role.exists(name):
             raise CommandError(
                 f"There is no role {name} yet: give a password on standard input, or"
                 " --generate."

@@ -17,7 +17,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, connections, transaction
 
 from lucid.first_use import BASE_DIR
-from tenants import database_roles
+from tenants import database_role
+from tenants.database_role import complaint_about
 from tenants.isolation import across_tenants
 from tenants.models import ApiKey, Mode, Tenant, User
 
@@ -99,16 +100,16 @@ class Command(BaseCommand):
         DATABASE_URL is the owner's here, who may migrate. The role is made by the way,
         with a password that is this installation's own and is written nowhere.
         """
-        if connection.vendor != "postgresql" or not database_roles.unbound_because():
+        if connection.vendor != "postgresql" or not complaint_about(connection):
             return {}
         role = f"{connection.settings_dict['NAME']}_app"[:63]
         digest = hmac.digest(settings.SECRET_KEY.encode(), role.encode(), "sha256")
         password = base64.urlsafe_b64encode(digest).decode()
         with transaction.atomic():
-            database_roles.create_or_change(role, password)
-            database_roles.grant(role)
+            database_role.create_or_change(role, password)
+            database_role.grant(role)
         url = environ.FileAwareEnv().str("DATABASE_URL")
-        return {"DATABASE_URL": database_roles.url_as(url, role, password)}
+        return {"DATABASE_URL": database_role.url_as(url, role, password)}
 
     @transaction.atomic
     def first_use(self) -> dict[str, str]:
@@ -127,12 +128,19 @@ class Command(BaseCommand):
         yield self.tick()
 
     def serve(self) -> Process:
-        hosts = [*settings.ALLOWED_HOSTS, self.host, socket.gethostname()]
-        environment = self.environment | {
-            "HOST": self.host,
-            "PORT": str(self.port),
-            "LUCID_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
-        }
+        hosts = [*settings.ALLOWED_HOSTS, self.host]
+        if not settings.DEBUG:  # which is for this machine alone
+            hosts.append(socket.gethostname())
+        # Plain http, unless told otherwise: browsers would send no secure cookie.
+        environment = (
+            {"LUCID_TLS": "false"}
+            | self.environment
+            | {
+                "HOST": self.host,
+                "PORT": str(self.port),
+                "LUCID_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
+            }
+        )
         command = ["-m", "gunicorn", "-c", "python:lucid.gunicorn", "lucid.wsgi"]
         return self.start([*command, "--log-level", "warning"], environment)
 

@@ -1,8 +1,9 @@
-"""The PostgreSQL role that Lucid serves under: bound by row-level security.
+"""The role that Lucid serves under in PostgreSQL: one that row-level security binds.
 
-It owns nothing and is no superuser, as these see every row whatever the policies say.
-It may read and write what the product does, and no more: what is append-only it may
-not change even if a trigger were lost.
+Superusers and roles with BYPASSRLS are bound by no policy, and whoever owns a table
+may change its policies. So it is none of these, and may read and write what the
+product does, and no more: what is append-only it may not change even if a trigger
+were lost.
 """
 
 import logging
@@ -14,9 +15,71 @@ from urllib.parse import quote, urlsplit
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
 logger = logging.getLogger(__name__)
+
+# Roles of which this one is a member count as well: SET ROLE is all it takes.
+RIGHTS = """
+    SELECT coalesce(bool_or(rolsuper), false), coalesce(bool_or(rolbypassrls), false)
+    FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')
+"""
+OWNED = """
+    SELECT relname FROM pg_class
+    WHERE relname = ANY(%s) AND pg_table_is_visible(oid)
+        AND pg_has_role(session_user, relowner, 'MEMBER')
+    ORDER BY relname LIMIT 1
+"""
+
+
+def refuse_unsafe_role(connection: BaseDatabaseWrapper) -> None:
+    """Raise ImproperlyConfigured if the role could see rows of every tenant."""
+    if connection.vendor != "postgresql":
+        return
+    if complaint := complaint_about(connection):
+        raise ImproperlyConfigured(
+            f"The database role {_role(connection)!r} {complaint}, so that row-level"
+            " security would not bind it. Make one that serves with `manage.py"
+            " create_database_role`, and name that in the server's DATABASE_URL."
+        )
+
+
+def complaint_about(connection: BaseDatabaseWrapper) -> str | None:
+    """Return why the policies do not bind the role we have; None if they do."""
+    with connection.cursor() as cursor:
+        cursor.execute(RIGHTS)
+        is_superuser, bypasses = cursor.fetchone()
+        cursor.execute(OWNED, [connection.introspection.django_table_names()])
+        owned = cursor.fetchone()
+    if is_superuser:
+        return "is a superuser, or a member of one"
+    if bypasses:
+        return "has BYPASSRLS, or is a member of a role that has"
+    return f"owns the table {owned[0]}, or is a member of its owner" if owned else None
+
+
+def _role(connection: BaseDatabaseWrapper) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT session_user")
+        return str(cursor.fetchone()[0])
+
+
+def refuse_to_serve() -> None:
+    """Raise ImproperlyConfigured rather than serve without row-level security.
+
+    Of a database that cannot be reached now nothing wrong is known: requests wait for
+    it with 503, as they do later.
+    """
+    try:
+        refuse_unsafe_role(connection)
+    except OperationalError as error:
+        logger.warning("the database's role is not known yet: %s", error)
+    finally:
+        connection.close()
+
+
+# Making one
 
 APPEND_ONLY = frozenset({"receipts_receipt", "receipts_tile", "tenants_accessevent"})
 READ_ONLY = frozenset({"django_migrations", "django_content_type", "auth_permission"})
@@ -37,50 +100,6 @@ def url_as(url: str, role: str, password: str) -> str:
     place = parts.netloc.rpartition("@")[2]
     credentials = ":".join(quote(text, safe="") for text in (role, password))
     return parts._replace(netloc=f"{credentials}@{place}").geturl()
-
-
-def unbound_because() -> str | None:
-    """Return why row-level security does not bind the role we have; None if it does."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT rolname, rolsuper, rolbypassrls, EXISTS (
-                SELECT FROM pg_class WHERE relname = ANY(%s)
-                    AND pg_has_role(session_user, relowner, 'MEMBER')
-            ) FROM pg_roles WHERE rolname IN (session_user, current_user)
-            """,
-            [list(_tables())],
-        )
-        for name, is_super, bypasses, owns in cursor.fetchall():
-            if is_super:
-                return f"{name} is a superuser"
-            if bypasses:
-                return f"{name} has BYPASSRLS"
-            if owns:
-                return f"{name} owns Lucid's tables, or may act as their owner"
-    return None
-
-
-def refuse_unbound() -> None:
-    """Raise ImproperlyConfigured rather than serve without row-level security.
-
-    A database that cannot be reached now is not known to be wrong: requests wait for it
-    with 503, as they do later.
-    """
-    if connection.vendor != "postgresql":
-        return
-    try:
-        reason = unbound_because()
-    except OperationalError as error:
-        logger.warning("the database's role is not known yet: %s", error)
-        return
-    finally:
-        connection.close()
-    if reason:
-        raise ImproperlyConfigured(
-            f"DATABASE_URL: {reason}, whom row-level security does not bind. Make a"
-            " role to serve under with `manage.py create_database_role`, and name that."
-        )
 
 
 def exists(role: str) -> bool:
