@@ -19,7 +19,11 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from lucid.api.addresses import client_address
 from lucid.api.errors import ApiError, Code
+from tenants.allowed_addresses import Network, may_come_from, networks
+from tenants.events import Actor, ActorKind
+from tenants.isolation import across_tenants, working_for
 from tenants.models import LAST_USE_RESOLUTION, ApiKey, Tenant
 from tenants.secrets import api_key_mac, current_pepper, prefix_of
 
@@ -35,8 +39,12 @@ class Principal:
     mode: str
     scopes: frozenset[str]
     api_key_id: UUID
-    expires_at: datetime | None
+    expires_at: datetime | None  # of a rotated key, also the end of the overlap
     keyring_version: int
+    name: str  # a key's prefix
+    key_limit: int | None = None  # requests per minute
+    tenant_limit: int | None = None
+    allowed: tuple[Network, ...] = ()  # any address where there are none
 
     @property
     def is_authenticated(self) -> bool:
@@ -67,38 +75,64 @@ def _reject_ended(key: ApiKey) -> None:
     match key.state():
         case "revoked":
             raise ApiError(Code.KEY_REVOKED, "This API key was revoked.")
+        case "rotated":
+            raise ApiError(
+                Code.KEY_ROTATED, "This API key was rotated; use its successor."
+            )
         case "expired":
             raise ApiError(Code.KEY_EXPIRED, "This API key has expired.")
-    if key.tenant.status == Tenant.Status.SUSPENDED:
+    _reject_suspended(key.tenant)
+
+
+def _reject_suspended(tenant: Tenant) -> None:
+    if tenant.status == Tenant.Status.SUSPENDED:
         raise ApiError(Code.TENANT_SUSPENDED, "This tenant is suspended.")
 
 
-def look_up(text: str) -> Principal:
+def _reject_elsewhere(principal: Principal, address: str | None) -> None:
+    if principal.allowed and not may_come_from(principal.allowed, address):
+        raise ApiError(
+            Code.ADDRESS_NOT_ALLOWED,
+            f"This API key may not be used from {address or 'an unknown address'}.",
+        )
+
+
+def look_up(text: str, address: str | None = None) -> Principal:
     """Return the holder of an API key, as the database knows it now.
 
-    Raises ApiError 401 or 403. Unknown and known keys cost the same: one query,
-    one MAC, one constant-time comparison.
+    Raises ApiError 401 or 403. Unknown and known keys cost the same, and so does what
+    is no key at all: one query, one MAC, one constant-time comparison.
     """
-    prefix = prefix_of(text)
-    if prefix is None:
-        raise _unauthorized("This is not an API key of ours.")
-    key = ApiKey.objects.select_related("tenant").filter(prefix=prefix).first()
+    prefix = prefix_of(text) or ""  # of which there is none
+    with across_tenants():
+        key = ApiKey.objects.select_related("tenant").filter(prefix=prefix).first()
     mac = api_key_mac(text, key.pepper_id if key else current_pepper())
     if not hmac.compare_digest(mac, bytes(key.mac) if key else bytes(32)) or not key:
         raise _unauthorized("No such API key.")
     _reject_ended(key)
-    now = timezone.now()
-    if key.last_used_at is None or key.last_used_at < now - LAST_USE_RESOLUTION:
-        ApiKey.objects.touch(key.pk)
-    return Principal(
+    principal = Principal(
         tenant_id=key.tenant_id,
         tenant_slug=key.tenant.slug,
         mode=key.mode,
         scopes=frozenset(key.scopes),
         api_key_id=key.pk,
-        expires_at=key.expires_at,
+        expires_at=key.ends_at,
         keyring_version=key.tenant.keyring_version,
+        name=key.prefix,
+        key_limit=key.requests_per_minute,
+        tenant_limit=key.tenant.requests_per_minute,
+        allowed=networks(key.allowed_addresses),
     )
+    _reject_elsewhere(principal, address)
+    _note_use(key, address)
+    return principal
+
+
+def _note_use(key: ApiKey, address: str | None) -> None:
+    used_before = timezone.now() - LAST_USE_RESOLUTION
+    with working_for(key.tenant_id):
+        if key.last_used_at is None or key.last_used_at < used_before:
+            ApiKey.objects.touch(key.pk, address)
 
 
 def _check_tenant_header(request: Request, principal: Principal) -> None:
@@ -124,7 +158,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         if not text.startswith("lk_"):
             raise ApiError(Code.TOKEN_INVALID, "This token is not valid here.")
-        principal = self._find(text)
+        principal = self._find(text, client_address(request._request))
         _check_tenant_header(request, principal)
         return principal, principal
 
@@ -137,21 +171,24 @@ class ApiKeyAuthentication(BaseAuthentication):
 _memory: dict[bytes, tuple[Principal, float]] = {}
 
 
-def recall(text: str) -> Principal:
+def recall(text: str, address: str | None = None) -> Principal:
     """Return the holder of a key, from memory if it was looked up within a minute."""
     found = _memory.get(sha256(text.encode()).digest())
-    return found[0] if found and _is_fresh(*found) else _remember(text)
+    if found and _is_fresh(*found):
+        _reject_elsewhere(found[0], address)
+        return found[0]
+    return _remember(text, address)
 
 
 def refresh(request: Request) -> Principal:
     """Look the request's key up again; raises ApiError when it has ended."""
-    return _remember(credential(request) or "")
+    return _remember(credential(request) or "", client_address(request._request))
 
 
-def _remember(text: str) -> Principal:
+def _remember(text: str, address: str | None) -> Principal:
     digest = sha256(text.encode()).digest()
     _memory.pop(digest, None)
-    principal = look_up(text)
+    principal = look_up(text, address)
     if len(_memory) >= MEMORY_LIMIT:
         _memory.clear()
     _memory[digest] = principal, time.monotonic()
@@ -163,3 +200,15 @@ def _is_fresh(principal: Principal, since: float) -> bool:
     if time.monotonic() - since > LAST_USE_RESOLUTION.total_seconds():
         return False
     return principal.expires_at is None or principal.expires_at > timezone.now()
+
+
+def acting(request: Request) -> Actor:
+    """Return who is to be named in the access events of a request."""
+    principal: Principal = request.auth  # type: ignore[assignment]
+    return Actor(
+        ActorKind.API_KEY,
+        str(principal.api_key_id),
+        principal.name,
+        client_address(request._request),
+        str(getattr(request._request, "request_id", "")),
+    )
