@@ -124,15 +124,17 @@ def look_up(text: str, address: str | None = None) -> Principal:
         allowed=networks(key.allowed_addresses),
     )
     _reject_elsewhere(principal, address)
-    _note_use(key, address)
+    _note_use(key, text, address)
     return principal
 
 
-def _note_use(key: ApiKey, address: str | None) -> None:
+def _note_use(key: ApiKey, text: str, address: str | None) -> None:
     used_before = timezone.now() - LAST_USE_RESOLUTION
     with working_for(key.tenant_id):
         if key.last_used_at is None or key.last_used_at < used_before:
             ApiKey.objects.touch(key.pk, address)
+        if key.pepper_id != current_pepper():
+            ApiKey.objects.renew_mac(key, text)
 
 
 def _check_tenant_header(request: Request, principal: Principal) -> None:

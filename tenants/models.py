@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.core.validators import RegexValidator
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from lucid.api.uuid7 import uuid7
@@ -158,6 +158,18 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         used_from = None if address is None else str(plain(address))
         self.filter(pk__in=due).update(last_used_at=now, last_used_from=used_from)
 
+    @transaction.atomic
+    def renew_mac(self, key: "ApiKey", text: str) -> None:
+        """Keep the MAC of a key, whose text is at hand, under the first pepper.
+
+        In the manner of `touch`, and only if nobody did so meanwhile.
+        """
+        pepper_id = secrets.current_pepper()
+        free = self.select_for_update(skip_locked=True, no_key=True)
+        due = free.filter(pk=key.pk, pepper_id=key.pepper_id).values("pk")
+        mac = secrets.api_key_mac(text, pepper_id)
+        self.filter(pk__in=due).update(mac=mac, pepper_id=pepper_id)
+
     def active(self) -> "ApiKeyQuerySet":
         """Return the keys whose state is `active`."""
         now = timezone.now()
@@ -166,6 +178,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             Q(overlap_ends_at=None) | Q(overlap_ends_at__gt=now),
             revoked_at=None,
         )
+
+    def counted_by_pepper(self) -> "models.QuerySet[Any, tuple[str, int]]":
+        counts = self.order_by("pepper_id").values("pepper_id")
+        return counts.annotate(count=Count("pk")).values_list("pepper_id", "count")
 
 
 class NotRotatable(Exception):

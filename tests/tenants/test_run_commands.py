@@ -379,6 +379,49 @@ class TestRotateApiKey:
         assert "There is no API key with the prefix" in message
 
 
+class TestRotatePepper:
+    """Other tests leave keys behind, under each of the peppers."""
+
+    @pytest.fixture
+    def rotated(self, alice, settings):
+        old = settings.LUCID_API_KEY_PEPPERS
+        settings.LUCID_API_KEY_PEPPERS = {"p2": b"new".ljust(32, b"."), **old}
+
+    def test_it_lists_keys_that_depend_on_an_old_pepper(self, shell, rotated, alice):
+        code, out, err = shell("rotate_pepper")
+        assert (code, err) == (1, "")
+        line = f"  {alice.key.prefix}  {alice.tenant.slug}  test, last used never"
+        assert line in out.splitlines()
+        assert out.startswith("p2 (first): ")
+
+    def test_as_json(self, shell, rotated, alice):
+        code, out, err = shell("rotate_pepper", "--json")
+        assert (code, err) == (1, "")
+        told = json.loads(out)
+        assert told["done"] is False
+        (first,) = (it for it in told["peppers"] if it["first"])
+        assert (first["id"], first["known"], first["would_die"]) == ("p2", True, [])
+        (old,) = (it for it in told["peppers"] if it["id"] == "p1")
+        assert alice.key.prefix in {key["prefix"] for key in old["would_die"]}
+
+    def test_it_succeeds_when_every_active_key_is_under_the_first(
+        self, lines, rotated, alice
+    ):
+        alice.record()
+        others = ApiKey.objects.exclude(pk=alice.key.pk).filter(revoked_at=None)
+        ids = list(others.values_list("pk", flat=True))
+        others.update(revoked_at=timezone.now())
+        try:
+            told = lines("rotate_pepper")
+        finally:
+            ApiKey.objects.filter(pk__in=ids).update(revoked_at=None)
+        assert told == [
+            "p2 (first): 1 active keys",
+            "p1 (old): 0 active keys",
+            "Every active key is under the first pepper: the others may be dropped.",
+        ]
+
+
 class TestVerifyLog:
     def test_a_sound_log(self, lines, alice):
         grow(alice, 3)
