@@ -11,6 +11,7 @@ import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
 from lucid.first_use import BASE_DIR, data_dir, environment_file
+from tenants.token_settings import TokenSettings
 
 env = environ.FileAwareEnv()
 if environment_file().exists():
@@ -47,6 +48,19 @@ def _named_keys(name: str) -> dict[str, bytes]:
 SECRET_KEY = _secret("LUCID_SECRET_KEY")
 LUCID_MASTER_KEYS = _named_keys("LUCID_MASTER_KEYS")
 LUCID_API_KEY_PEPPERS = _named_keys("LUCID_API_KEY_PEPPERS")
+
+# Tokens (JWT) of an issuer that is trusted: none where nothing is set.
+LUCID_JWT = TokenSettings(
+    issuer=env.str("LUCID_JWT_ISSUER", default=""),
+    audience=env.str("LUCID_JWT_AUDIENCE", default=""),
+    algorithm=env.str("LUCID_JWT_ALGORITHM", default=""),
+    keys=env.str("LUCID_JWT_KEYS", default=""),
+    jwks_file=env.str("LUCID_JWT_JWKS_FILE", default=""),
+    jwks_url=env.str("LUCID_JWT_JWKS_URL", default=""),
+    jwks_seconds=env.int("LUCID_JWT_JWKS_SECONDS", default=300),
+    secret=env.str("LUCID_JWT_SECRET", default="").strip(),
+)
+LUCID_JWT.check()
 
 DEBUG = env.bool("LUCID_DEBUG", default=False)
 ALLOWED_HOSTS = env.list(

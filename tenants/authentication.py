@@ -1,17 +1,19 @@
 """From an Authorization header to the tenant, mode and scopes it stands for.
 
-Two ways to look a key up. `look_up` asks the database each time. `recall` trusts
-this process's memory, and is for views whose answer is confirmed by a transaction
-that compares `Principal.keyring_version` with the tenant's: revoking a key raises
-that number, so a remembered key can never write. It saves the hot write path a
-query.
+Two ways to look a credential up. `find_holder` asks the database each time. `recall`
+trusts this process's memory, and is for views whose answer is confirmed by a
+transaction that compares `Principal.keyring_version` with the tenant's: revoking a
+key raises that number, so a remembered key can never write. It saves the hot write
+path a query.
 """
 
 import hmac
+import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -25,9 +27,13 @@ from tenants.allowed_addresses import Network, may_come_from, networks
 from tenants.events import Actor, ActorKind
 from tenants.isolation import across_tenants, working_for
 from tenants.models import LAST_USE_RESOLUTION, ApiKey, Tenant
+from tenants.scopes import KNOWN
 from tenants.secrets import api_key_mac, current_pepper, prefix_of
 
 MEMORY_LIMIT = 10_000  # keys; some 5 MB
+NO_KEY = UUID(int=0)  # of a token, whose calls are counted as of no key
+SLUG = re.compile(r"[a-z0-9-]{1,63}")
+UUID_TEXT = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,11 @@ class Principal:
     api_key_id: UUID
     expires_at: datetime | None  # of a rotated key, also the end of the overlap
     keyring_version: int
-    name: str  # a key's prefix
+    name: str  # a key's prefix, a token's subject
     key_limit: int | None = None  # requests per minute
     tenant_limit: int | None = None
     allowed: tuple[Network, ...] = ()  # any address where there are none
+    kind: ActorKind = ActorKind.API_KEY
 
     @property
     def is_authenticated(self) -> bool:
@@ -137,6 +144,63 @@ def _note_use(key: ApiKey, text: str, address: str | None) -> None:
             ApiKey.objects.renew_mac(key, text)
 
 
+def look_up_token(text: str) -> Principal:
+    """Return whom a token stands for. Raises ApiError 401, 403 or 503.
+
+    It costs a signature's check, and one query.
+    """
+    if not settings.LUCID_JWT.algorithm:
+        raise _invalid_token("This token is not valid here.")
+    from tenants.key_sources import NoKeys  # these cost 22 MB
+    from tenants.tokens import InvalidToken, read_token
+
+    try:
+        claims = read_token(text)
+    except InvalidToken as error:
+        raise _invalid_token(str(error)) from None
+    except NoKeys:
+        raise ApiError(
+            Code.UNAVAILABLE, "The keys that tokens are checked with cannot be had now."
+        ) from None
+    tenant = _tenant_named(claims.tenant)
+    _reject_suspended(tenant)
+    return Principal(
+        tenant_id=tenant.pk,
+        tenant_slug=tenant.slug,
+        mode=claims.mode,
+        scopes=frozenset(claims.scope.split(" ")) & KNOWN,
+        api_key_id=NO_KEY,
+        expires_at=claims.expires_at,
+        keyring_version=tenant.keyring_version,
+        name=claims.sub,
+        tenant_limit=tenant.requests_per_minute,
+        kind=ActorKind.TOKEN,
+    )
+
+
+def _invalid_token(message: str) -> ApiError:
+    return ApiError(Code.TOKEN_INVALID, message)
+
+
+def _tenant_named(claim: Any) -> Tenant:
+    """Return the tenant of that UUID or slug; one error says that there is none."""
+    name = claim if isinstance(claim, str) else ""
+    tenant = None
+    with across_tenants():
+        if UUID_TEXT.fullmatch(name):
+            tenant = Tenant.objects.filter(pk=name).first()
+        elif SLUG.fullmatch(name):
+            tenant = Tenant.objects.filter(slug=name).first()
+    if tenant is None:
+        raise _invalid_token("The token's tenant claim names no tenant here.")
+    return tenant
+
+
+def find_holder(text: str, address: str | None = None) -> Principal:
+    """Return the holder of a key or token, as it is known now."""
+    return look_up(text, address) if text.startswith("lk_") else look_up_token(text)
+
+
 def _check_tenant_header(request: Request, principal: Principal) -> None:
     given = request._request.META.get("HTTP_X_TENANT_ID", "").strip()
     if not given:
@@ -152,14 +216,12 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`from_memory` for a view whose success a transaction confirms, see above."""
 
     def __init__(self, *, from_memory: bool = False) -> None:
-        self._find = recall if from_memory else look_up
+        self._find = recall if from_memory else find_holder
 
     def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
         text = credential(request)
         if text is None:
             return None
-        if not text.startswith("lk_"):
-            raise ApiError(Code.TOKEN_INVALID, "This token is not valid here.")
         principal = self._find(text, client_address(request._request))
         _check_tenant_header(request, principal)
         return principal, principal
@@ -174,7 +236,7 @@ _memory: dict[bytes, tuple[Principal, float]] = {}
 
 
 def recall(text: str, address: str | None = None) -> Principal:
-    """Return the holder of a key, from memory if it was looked up within a minute."""
+    """Return a credential's holder, from memory if it was looked up this minute."""
     found = _memory.get(sha256(text.encode()).digest())
     if found and _is_fresh(*found):
         _reject_elsewhere(found[0], address)
@@ -183,14 +245,14 @@ def recall(text: str, address: str | None = None) -> Principal:
 
 
 def refresh(request: Request) -> Principal:
-    """Look the request's key up again; raises ApiError when it has ended."""
+    """Look the request's key or token up again; raises ApiError when it has ended."""
     return _remember(credential(request) or "", client_address(request._request))
 
 
 def _remember(text: str, address: str | None) -> Principal:
     digest = sha256(text.encode()).digest()
     _memory.pop(digest, None)
-    principal = look_up(text, address)
+    principal = find_holder(text, address)
     if len(_memory) >= MEMORY_LIMIT:
         _memory.clear()
     _memory[digest] = principal, time.monotonic()
@@ -207,9 +269,10 @@ def _is_fresh(principal: Principal, since: float) -> bool:
 def acting(request: Request) -> Actor:
     """Return who is to be named in the access events of a request."""
     principal: Principal = request.auth  # type: ignore[assignment]
+    is_key = principal.kind == ActorKind.API_KEY
     return Actor(
-        ActorKind.API_KEY,
-        str(principal.api_key_id),
+        principal.kind,
+        str(principal.api_key_id) if is_key else principal.name,
         principal.name,
         client_address(request._request),
         str(getattr(request._request, "request_id", "")),
