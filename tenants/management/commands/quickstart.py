@@ -14,7 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections, transaction
 
 from lucid.first_use import BASE_DIR
-from tenants.models import ApiKey, Mode, Tenant, User
+from tenants.api_keys import create_key
+from tenants.events import command_line
+from tenants.models import Mode, Tenant, User
 
 TENANT = "demo"
 LOGIN = "operator@localhost"
@@ -91,7 +93,8 @@ class Command(BaseCommand):
         if Tenant.objects.exists():
             return {}
         tenant = Tenant.objects.create(slug=TENANT, name="Demo")
-        _, key = ApiKey.objects.issue(tenant, "quickstart", ["*"], Mode.TEST)
+        actor = command_line()
+        _, key = create_key(actor, tenant, "quickstart", ["*"], Mode.TEST)
         password = secrets.token_urlsafe(12)
         User.objects.create_superuser(LOGIN, password)
         return {"key": key, "password": password}
