@@ -30,17 +30,22 @@ def server():
         yield server
 
 
+@pytest.fixture(autouse=True)
+def hope(monkeypatch):
+    """On a busy machine an answer may take its time."""
+    monkeypatch.setattr(key_sources, "HOPE", 5.0)
+
+
 @pytest.fixture
 def source(server, monkeypatch):
-    """A source that is quick to give up, and may be asked again at once."""
-    monkeypatch.setattr(key_sources, "PATIENCE", 0.3)
+    """A source that may be asked again at once."""
     monkeypatch.setattr(key_sources, "PAUSE", 0.0)
     return url_source(server.url, ALGORITHM, 3600)
 
 
 def settled(source):
     """Wait until nothing is being read."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 10
     while source._under_way and time.monotonic() < deadline:
         time.sleep(0.005)
     assert source._under_way is None
@@ -167,27 +172,33 @@ class TestTrouble:
         "trouble", [how for _, how in BAD], ids=[name for name, _ in BAD]
     )
 
+    @pytest.fixture
+    def impatient(self, monkeypatch):
+        return lambda: monkeypatch.setattr(key_sources, "PATIENCE", 1.0)
+
     def trouble_of(self, server, trouble):
         for name, value in trouble.items():
             setattr(server, name, value)
 
     @KINDS
     def test_the_old_set_serves_on_and_nobody_waits(
-        self, source, server, trouble, caplog
+        self, source, server, trouble, caplog, impatient
     ):
         source.find("one")
+        impatient()
         expire(source)
         self.trouble_of(server, trouble)
         began = time.monotonic()
         assert source.find("one")
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 0.9
         with caplog.at_level(logging.WARNING):
             settled(source)
         assert source.find("one")
         assert "LUCID_JWT_JWKS_URL: " in caplog.text
 
     @KINDS
-    def test_without_a_set_there_is_none(self, source, server, trouble):
+    def test_without_a_set_there_is_none(self, source, server, trouble, impatient):
+        impatient()
         self.trouble_of(server, trouble)
         with pytest.raises(NoKeys):
             source.find("one")
@@ -201,8 +212,7 @@ class TestTrouble:
         settled(source)
         assert source.find("one")
 
-    def test_a_server_that_is_away_is_no_answer(self, monkeypatch):
-        monkeypatch.setattr(key_sources, "PATIENCE", 0.3)
+    def test_a_server_that_is_away_is_no_answer(self):
         with pytest.raises(NoKeys):
             url_source("http://127.0.0.1:9/", ALGORITHM, 60).find("one")
 
@@ -220,7 +230,6 @@ class TestTrouble:
 
     def test_an_unknown_kid_waits_a_little_only(self, source, server, monkeypatch):
         monkeypatch.setattr(key_sources, "HOPE", 0.1)
-        monkeypatch.setattr(key_sources, "PATIENCE", 5.0)
         source.find("one")
         server.delay = 3.0
         began = time.monotonic()
