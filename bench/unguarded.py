@@ -42,6 +42,7 @@ def _principal() -> Principal:
         api_key_id=uuid4(),
         expires_at=None,
         keyring_version=tenant.keyring_version,
+        name="bench",
     )
 
 

@@ -17,6 +17,7 @@ from lucid.safe_settings import (
     check_secret_key,
     proxy_networks,
 )
+from tenants.token_settings import TokenSettings
 
 env = environ.FileAwareEnv()
 if environment_file().exists():
@@ -60,6 +61,19 @@ check_keys(
         "LUCID_API_KEY_PEPPERS": LUCID_API_KEY_PEPPERS,
     }
 )
+
+# Tokens (JWT) of an issuer that is trusted: none where nothing is set.
+LUCID_JWT = TokenSettings(
+    issuer=env.str("LUCID_JWT_ISSUER", default=""),
+    audience=env.str("LUCID_JWT_AUDIENCE", default=""),
+    algorithm=env.str("LUCID_JWT_ALGORITHM", default=""),
+    keys=env.str("LUCID_JWT_KEYS", default=""),
+    jwks_file=env.str("LUCID_JWT_JWKS_FILE", default=""),
+    jwks_url=env.str("LUCID_JWT_JWKS_URL", default=""),
+    jwks_seconds=env.int("LUCID_JWT_JWKS_SECONDS", default=300),
+    secret=env.str("LUCID_JWT_SECRET", default="").strip(),
+)
+LUCID_JWT.check()
 
 DEBUG = env.bool("LUCID_DEBUG", default=False)
 ALLOWED_HOSTS = env.list(

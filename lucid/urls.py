@@ -6,10 +6,12 @@ from lucid.api.openapi import docs_page, openapi_json
 from orchestrations.urls import v1 as orchestrations
 from receipts.urls import log
 from receipts.urls import v1 as receipts
+from tenants.urls import v1 as tenants
 
 urlpatterns = [
     *receipts,
     *orchestrations,
+    *tenants,
     *log,
     path("", TemplateView.as_view(template_name="home.html"), name="home"),
     path("v1/openapi.json", openapi_json, name="openapi"),

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.allowed_addresses import network
 from tenants.isolation import across_tenants
 from tenants.models import ApiKey, Tenant
 from tenants.scopes import KNOWN
@@ -22,6 +23,24 @@ def duration(text: str) -> timedelta:
     if match is None:
         raise ArgumentTypeError(f"{text!r} is no duration such as 90d, 24h or 30m")
     return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+def overlap(text: str) -> timedelta:
+    """Read a duration, or `0s`."""
+    return timedelta(0) if re.fullmatch("0[smhd]?", text) else duration(text)
+
+
+def address_range(text: str) -> str:
+    try:
+        return str(network(text))
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def rate(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,8}", text):
+        raise ArgumentTypeError(f"{text!r} is no number from 1 to 999999999")
+    return int(text)
 
 
 def scope(text: str) -> str:
@@ -91,5 +110,10 @@ def describe(key: ApiKey) -> dict[str, Any]:
         "created_at": key.created_at.isoformat(),
         "expires_at": key.expires_at and key.expires_at.isoformat(),
         "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
+        "rotated_to": key.rotated_to_id,
+        "overlap_ends_at": key.overlap_ends_at and key.overlap_ends_at.isoformat(),
+        "allowed_addresses": key.allowed_addresses,
+        "requests_per_minute": key.requests_per_minute,
         "last_used_at": key.last_used_at and key.last_used_at.isoformat(),
+        "last_used_from": key.last_used_from,
     }

@@ -42,9 +42,10 @@ class HasScope(BasePermission):
         method = "GET" if request.method == "HEAD" else request.method
         needed = view.scopes.get(method or "")
         if needed and not allows(principal.scopes, needed):
+            what = "token" if principal.kind == "token" else "key"
             raise ApiError(
                 Code.INSUFFICIENT_SCOPE,
-                f"This key lacks the scope {needed}.",
+                f"This {what} lacks the scope {needed}.",
                 details={"scope": [needed]},
             )
         return True

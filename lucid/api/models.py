@@ -3,11 +3,21 @@ from datetime import datetime
 from django.db import models
 from django.db.models import Q
 
+from lucid.api.idempotency import Claim
+
 
 class IdempotentAnswerQuerySet(models.QuerySet["IdempotentAnswer"]):
     def forget(self, before: datetime) -> int:
         """Delete what was answered before then; return how many."""
         return self.filter(created_at__lt=before).delete()[0]
+
+    def of(self, claim: Claim) -> "IdempotentAnswer | None":
+        return self.filter(
+            tenant_id=claim.tenant_id,
+            mode=claim.mode,
+            endpoint=claim.endpoint,
+            key=claim.key,
+        ).first()
 
 
 class IdempotentAnswer(models.Model):

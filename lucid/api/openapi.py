@@ -33,9 +33,16 @@ ANY = (
     Code.TOKEN_INVALID,
     Code.KEY_REVOKED,
     Code.KEY_EXPIRED,
+    Code.KEY_ROTATED,
     Code.TENANT_MISMATCH,
 )
-ALWAYS = (*ANY, Code.TENANT_SUSPENDED, Code.INSUFFICIENT_SCOPE, Code.UNAVAILABLE)
+ALWAYS = (
+    *ANY,
+    Code.TENANT_SUSPENDED,
+    Code.ADDRESS_NOT_ALLOWED,
+    Code.INSUFFICIENT_SCOPE,
+    Code.UNAVAILABLE,
+)
 IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
     str,
@@ -65,7 +72,8 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "http",
             "scheme": "bearer",
             "description": "`Authorization: Bearer lk_live_…`, `Authorization: ApiKey"
-            " lk_live_…` or `X-API-Key: lk_live_…`.",
+            " lk_live_…` or `X-API-Key: lk_live_…`; or, where the operator has set it"
+            " up, `Authorization: Bearer <JWT>`.",
         }
 
 

@@ -7,6 +7,7 @@ from psycopg_pool import PoolTimeout
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from lucid.api.allowance import Allowance
 from lucid.api.connections import discard_dead
 from lucid.api.parsing import read_json, refuse_nul
 
@@ -35,6 +36,16 @@ class ApiView(APIView):
             self.perform_authentication(request)
         self.check_permissions(request)
         refuse_nul(request._request)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        allowance: Allowance | None = getattr(request._request, "allowance", None)
+        if allowance:
+            for name, value in allowance.headers().items():
+                answer[name] = value
+        return answer
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -14,6 +14,8 @@ from orchestrations import examples as run_examples
 from orchestrations.gateway import examples as gateway_examples
 from orchestrations.models import Price
 from receipts import examples
+from tenants import examples as key_examples
+from tenants.models import ApiKey
 from tests.caller import RUN
 from tests.orchestrations.provider import MODEL, Provider, open_account
 from tests.orchestrations.runs import AGENT, CALL, post, record, start
@@ -161,6 +163,26 @@ def test_examples_of_agent_receipts_have_the_shape_of_real_answers(alice):
     }
     for name, answer in real.items():
         assert shape_of(getattr(agent_examples, name)) == shape_of(answer), name
+
+
+def test_examples_of_api_keys_have_the_shape_of_real_answers(alice):
+    said: dict[str, Any] = {"name": "ci", "scopes": ["receipts:write"]}
+    said |= {"expires_in_seconds": 60, "allowed_addresses": ["192.0.2.0/24"]}
+    said |= {"requests_per_minute": 60}
+    made = alice.post("/v1/api-keys", said).json()
+    path = f"/v1/api-keys/{made['api_key']['id']}"
+    ApiKey.objects.touch(made["api_key"]["id"], "192.0.2.7")
+    real = {
+        "MADE": made,
+        "ROTATED": alice.post(f"{path}/rotate", {}).json(),
+        "ONE_API_KEY": alice.get(path).json(),
+        "API_KEYS": alice.get("/v1/api-keys?limit=2").json(),
+        "REVOKED": alice.post(f"{path}/revoke", {}).json(),
+    }
+    real["API_KEYS"]["api_keys"].reverse()  # the first is in use, and rotated
+    real["API_KEYS"]["next_cursor"] = "there are more"
+    for name, answer in real.items():
+        assert shape_of(getattr(key_examples, name)) == shape_of(answer), name
 
 
 def _without_number_kinds(shape):

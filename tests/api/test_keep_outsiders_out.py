@@ -34,6 +34,7 @@ class Known:
     call: str = "nothing"
     receipt_of_call: str = "01a20420-4999-7657-a334-894683d401f8"
     witnessed: str = "01a20420-4999-7657-a334-894683d401f8"  # made by our gateway
+    api_key: str = "7e0f6a2c-6c38-4f3e-9d0e-3a5c8f5b1d24"
 
 
 Outcome = Callable[[Any, Known], bool]
@@ -184,6 +185,17 @@ TABLE: dict[str, list[Call]] = {
         ("GET", "/v1/agent-receipts/agent/agent-of-alice", None, own),
         ("GET", "/v1/agent-receipts/agent/{run}", None, own),
     ],
+    "v1/api-keys": [
+        ("GET", "/v1/api-keys", None, own),
+        ("POST", "/v1/api-keys", {"name": "ci", "scopes": ["audit:read"]}, made),
+    ],
+    "v1/api-keys/<str:name>": [("GET", "/v1/api-keys/{api_key}", None, hidden)],
+    "v1/api-keys/<str:name>/rotate": [
+        ("POST", "/v1/api-keys/{api_key}/rotate", {}, hidden)
+    ],
+    "v1/api-keys/<str:name>/revoke": [
+        ("POST", "/v1/api-keys/{api_key}/revoke", {}, hidden)
+    ],
     "log/<slug:tenant>/checkpoint": [("GET", "/log/{slug}/checkpoint", None, hidden)],
     "log/<slug:tenant>/consistency": [
         ("GET", "/log/{slug}/consistency?from=1", None, hidden),
@@ -249,6 +261,7 @@ def known(alice, acme, provider) -> Known:
     open_account(acme, provider)
     alice.post("/v1/chat/completions", QUESTION)
     grow(new_caller(acme, mode="test"), 2)
+    spare = new_caller(acme).key
     secrets = (
         acme.slug,
         str(acme.pk),
@@ -257,6 +270,8 @@ def known(alice, acme, provider) -> Known:
         receipt["signer_kid"],
         run,
         fetch(alice, "/v1/mmr/root")["root"],
+        spare.prefix,
+        str(spare.pk),
     )
     return Known(
         acme.slug,
@@ -268,6 +283,7 @@ def known(alice, acme, provider) -> Known:
         "call-of-alice",
         call["receipt_id"],
         str(ContentSalts.objects.get(tenant=acme).pk),
+        str(spare.pk),
     )
 
 

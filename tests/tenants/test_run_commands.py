@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from lucid.api.models import IdempotentAnswer, TickRun
 from lucid.api.ticks import tasks
-from tenants.models import ApiKey, Tenant
+from tenants.models import AccessEvent, ApiKey, Tenant
 from tests.caller import RUN, Caller
 from tests.conftest import new_caller
 from tests.receipts.auditor import grow
@@ -95,7 +95,12 @@ class TestCreateTenant:
             "id": str(Tenant.objects.get(slug=slug).pk),
             "slug": slug,
             "name": "New & Söhne",
+            "requests_per_minute": None,
         }
+
+    def test_with_a_limit(self, lines, slug):
+        lines("create_tenant", slug, "--requests-per-minute", "600")
+        assert Tenant.objects.get(slug=slug).requests_per_minute == 600
 
     def test_its_name_is_the_slug_unless_told(self, as_json, slug):
         assert as_json("create_tenant", slug)["name"] == slug
@@ -157,8 +162,41 @@ class TestCreateApiKey:
             "created_at": key.created_at.isoformat(),
             "expires_at": None,
             "revoked_at": None,
+            "rotated_to": None,
+            "overlap_ends_at": None,
+            "allowed_addresses": [],
+            "requests_per_minute": None,
             "last_used_at": None,
+            "last_used_from": None,
         }
+
+    def test_for_some_addresses(self, as_json, create):
+        ranges = ("--allow-address", "192.0.2.7", "--allow-address", "2001:db8::/32")
+        made = as_json(*create, *ranges)
+        assert made["allowed_addresses"] == ["192.0.2.7/32", "2001:db8::/32"]
+
+    @pytest.mark.parametrize("text", ["192.0.2.1/24", "acme", "", "1.2.3.4/33"])
+    def test_a_bad_address_is_refused(self, failure, create, acme, text):
+        message = failure(*create, f"--allow-address={text}", code=2)
+        assert "--allow-address" in message
+        assert not ApiKey.objects.filter(tenant=acme).exists()
+
+    def test_with_a_limit(self, as_json, create):
+        made = as_json(*create, "--requests-per-minute", "60")
+        assert made["requests_per_minute"] == 60
+
+    @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "", "9999999999"])
+    def test_a_bad_limit_is_refused(self, failure, create, text):
+        message = failure(*create, f"--requests-per-minute={text}", code=2)
+        assert "--requests-per-minute" in message
+
+    def test_it_is_an_access_event(self, as_json, create, acme):
+        made = as_json(*create)
+        event = AccessEvent.objects.get(tenant=acme)
+        assert (event.action, event.object_id) == ("api_key.created", made["prefix"])
+        assert event.after
+        assert event.after["scopes"] == ["*"]
+        assert made["key"][18:] not in str(event.after)
 
     def test_for_test_data(self, as_json, create):
         made = as_json(*create, "--test")
@@ -281,6 +319,109 @@ class TestRevokeApiKey:
         assert message == (
             f"CommandError: There is no API key with the prefix {prefix!r}.\n"
         )
+
+    def test_it_is_one_access_event(self, lines, alice):
+        for _ in range(2):
+            lines("revoke_api_key", alice.key.prefix, "--reason", "Lost.")
+        event = AccessEvent.objects.get(tenant=alice.tenant)
+        assert (event.action, event.reason) == ("api_key.revoked", "Lost.")
+        assert event.after == {"state": "revoked"}
+
+
+class TestRotateApiKey:
+    def test_it_shows_the_successor_and_how_long_the_old_key_works(self, lines, alice):
+        text, told = lines("rotate_api_key", alice.key.prefix)
+        assert KEY.fullmatch(text)
+        alice.key.refresh_from_db()
+        assert told == (
+            "This is the only time the key is shown."
+            f" {alice.key.prefix} works until"
+            f" {alice.key.overlap_ends_at:%Y-%m-%d %H:%M:%S} UTC."
+        )
+
+    def test_the_overlap_is_a_day_unless_told(self, lines, alice):
+        before = timezone.now()
+        lines("rotate_api_key", alice.key.prefix)
+        alice.key.refresh_from_db()
+        day = timedelta(days=1)
+        assert before + day <= alice.key.overlap_ends_at <= timezone.now() + day
+
+    def test_as_json(self, as_json, alice):
+        made = as_json("rotate_api_key", alice.key.prefix, "--overlap", "2h")
+        successor = ApiKey.objects.get(prefix=made["prefix"])
+        assert KEY.fullmatch(made["key"])
+        assert made["rotated"]["prefix"] == alice.key.prefix
+        assert made["rotated"]["rotated_to"] == str(successor.pk)
+        assert made["rotated"]["state"] == "active"
+
+    @pytest.mark.parametrize("text", ["0s", "0"])
+    def test_without_an_overlap_the_old_key_ends(self, lines, alice, text):
+        alice.record()
+        _, told = lines("rotate_api_key", alice.key.prefix, "--overlap", text)
+        assert told.endswith(f"{alice.key.prefix} has ended.")
+        answer = alice.post("/v1/receipts", RUN)
+        assert answer.json()["error_code"] == "KEY_ROTATED"
+
+    def test_twice_is_refused(self, lines, failure, alice):
+        lines("rotate_api_key", alice.key.prefix)
+        assert failure("rotate_api_key", alice.key.prefix) == (
+            f"CommandError: {alice.key.prefix} was rotated before; rotate its"
+            " successor.\n"
+        )
+
+    @pytest.mark.parametrize("text", ["-1h", "1w", "", "soon"])
+    def test_a_bad_overlap_is_refused(self, failure, alice, text):
+        message = failure(
+            "rotate_api_key", alice.key.prefix, f"--overlap={text}", code=2
+        )
+        assert "is no duration such as 90d, 24h or 30m" in message
+
+    def test_an_unknown_one_is_refused(self, failure, database):
+        message = failure("rotate_api_key", "lk_live_0123456789")
+        assert "There is no API key with the prefix" in message
+
+
+class TestRotatePepper:
+    """Other tests leave keys behind, under each of the peppers."""
+
+    @pytest.fixture
+    def rotated(self, alice, settings):
+        old = settings.LUCID_API_KEY_PEPPERS
+        settings.LUCID_API_KEY_PEPPERS = {"p2": b"new".ljust(32, b"."), **old}
+
+    def test_it_lists_keys_that_depend_on_an_old_pepper(self, shell, rotated, alice):
+        code, out, err = shell("rotate_pepper")
+        assert (code, err) == (1, "")
+        line = f"  {alice.key.prefix}  {alice.tenant.slug}  test, last used never"
+        assert line in out.splitlines()
+        assert out.startswith("p2 (first): ")
+
+    def test_as_json(self, shell, rotated, alice):
+        code, out, err = shell("rotate_pepper", "--json")
+        assert (code, err) == (1, "")
+        told = json.loads(out)
+        assert told["done"] is False
+        (first,) = (it for it in told["peppers"] if it["first"])
+        assert (first["id"], first["known"], first["would_die"]) == ("p2", True, [])
+        (old,) = (it for it in told["peppers"] if it["id"] == "p1")
+        assert alice.key.prefix in {key["prefix"] for key in old["would_die"]}
+
+    def test_it_succeeds_when_every_active_key_is_under_the_first(
+        self, lines, rotated, alice
+    ):
+        alice.record()
+        others = ApiKey.objects.exclude(pk=alice.key.pk).filter(revoked_at=None)
+        ids = list(others.values_list("pk", flat=True))
+        others.update(revoked_at=timezone.now())
+        try:
+            told = lines("rotate_pepper")
+        finally:
+            ApiKey.objects.filter(pk__in=ids).update(revoked_at=None)
+        assert told == [
+            "p2 (first): 1 active keys",
+            "p1 (old): 0 active keys",
+            "Every active key is under the first pepper: the others may be dropped.",
+        ]
 
 
 class TestVerifyLog:

@@ -13,10 +13,12 @@ from django.core.management.base import CommandError
 from lucid.api.errors import ApiError
 from lucid.first_use import data_dir
 from orchestrations.models import Budget, Price, Provider, ProviderCredential
+from tenants.api_keys import create_key
 from tenants.authentication import look_up
+from tenants.events import command_line
 from tenants.management.commands import quickstart
 from tenants.management.commands.quickstart import Process
-from tenants.models import ApiKey, Mode, Tenant
+from tenants.models import Mode, Tenant
 
 TENANT = quickstart.TENANT
 KEY_FILE = "demo.key"
@@ -151,7 +153,7 @@ def _kept_key() -> str | None:
 
 
 def _new_key(tenant: Tenant) -> str:
-    return ApiKey.objects.issue(tenant, "demo", ["*"], Mode.TEST)[1]
+    return create_key(command_line(), tenant, "demo", ["*"], Mode.TEST)[1]
 
 
 def _keep_key(key: str) -> None:

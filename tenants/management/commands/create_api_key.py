@@ -2,15 +2,19 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from tenants.api_keys import create_key
 from tenants.commands import (
     JsonCommand,
+    address_range,
     describe,
     duration,
     find_tenant,
     key_name,
+    rate,
     scope,
 )
-from tenants.models import ApiKey, Mode
+from tenants.events import command_line
+from tenants.models import Mode
 
 
 class Command(JsonCommand):
@@ -37,15 +41,30 @@ class Command(JsonCommand):
             metavar="TIME",
             help="as 90d or 12h; default: never",
         )
+        parser.add_argument(
+            "--allow-address",
+            action="append",
+            default=[],
+            type=address_range,
+            metavar="CIDR",
+            help="where it may be used from, as 192.0.2.0/24; repeatable;"
+            " default: anywhere",
+        )
+        parser.add_argument(
+            "--requests-per-minute", type=rate, metavar="N", help="default: no limit"
+        )
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        key, text = ApiKey.objects.issue(
+        key, text = create_key(
+            command_line(),
             find_tenant(options["tenant"]),
             options["name"],
             options["scope"],
             Mode.TEST if options["test"] else Mode.LIVE,
             options["expires_in"],
+            allowed_addresses=options["allow_address"],
+            requests_per_minute=options["requests_per_minute"],
         )
         self.report(
             {**describe(key), "key": text},

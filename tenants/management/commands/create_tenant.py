@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from tenants.commands import JsonCommand, full_clean
+from tenants.commands import JsonCommand, full_clean, rate
 from tenants.models import Tenant
 
 
@@ -14,14 +14,29 @@ class Command(JsonCommand):
             "slug", help="its name in URLs and in the origin of its log"
         )
         parser.add_argument("--name", help="its name for people; default: the slug")
+        parser.add_argument(
+            "--requests-per-minute",
+            type=rate,
+            metavar="N",
+            help="of all its keys together; default: no limit",
+        )
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         slug = options["slug"]
-        tenant = Tenant(slug=slug, name=options["name"] or slug)
+        tenant = Tenant(
+            slug=slug,
+            name=options["name"] or slug,
+            requests_per_minute=options["requests_per_minute"],
+        )
         full_clean(tenant)
         tenant.save()
-        data = {"id": tenant.pk, "slug": tenant.slug, "name": tenant.name}
+        data = {
+            "id": tenant.pk,
+            "slug": tenant.slug,
+            "name": tenant.name,
+            "requests_per_minute": tenant.requests_per_minute,
+        }
         self.report(
             data, f"Tenant {tenant.slug} ({tenant.pk}).", as_json=options["json"]
         )

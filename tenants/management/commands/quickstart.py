@@ -18,9 +18,11 @@ from django.db import connection, connections, transaction
 
 from lucid.first_use import BASE_DIR
 from tenants import database_role
+from tenants.api_keys import create_key
 from tenants.database_role import complaint_about
+from tenants.events import command_line
 from tenants.isolation import across_tenants
-from tenants.models import ApiKey, Mode, Tenant, User
+from tenants.models import Mode, Tenant, User
 
 TENANT = "demo"
 LOGIN = "operator@localhost"
@@ -117,7 +119,8 @@ class Command(BaseCommand):
         if Tenant.objects.exists():
             return {}
         tenant = Tenant.objects.create(slug=TENANT, name="Demo")
-        _, key = ApiKey.objects.issue(tenant, "quickstart", ["*"], Mode.TEST)
+        actor = command_line()
+        _, key = create_key(actor, tenant, "quickstart", ["*"], Mode.TEST)
         password = secrets.token_urlsafe(12)
         User.objects.create_superuser(LOGIN, password)
         return {"key": key, "password": password}
