@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from lucid.api.errors import DATABASE_UNAVAILABLE
 from lucid.api.idempotency import Claim
+from lucid.group_commit import GroupCommit, TimedOut
 from receipts.entry import Entry
-from receipts.group_commit import GroupCommit, TimedOut
 from receipts.keyring import Keyring
 from receipts.merkle import Frontier, tree_root
 from receipts.postgres import PostgresTransaction

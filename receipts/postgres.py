@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import psycopg
 from django.conf import settings
-from django.db import connections
 
 from receipts.columns import (
     BIGINT,
@@ -36,8 +35,7 @@ from receipts.storage import (
     Stored,
 )
 from tenants import isolation
-
-CONNECT_TIMEOUT = 5  # seconds
+from tenants.postgresql.plain import CONNECT_TIMEOUT, parameters
 
 # A statement, or a wait for another process's lock, is given up in time for a 503.
 SETUP = """
@@ -201,13 +199,9 @@ class PostgresTransaction:
     @classmethod
     def _connect(cls) -> Pipeline:
         cls.disconnect()
-        parameters = connections["default"].get_connection_params()
-        for name in ("context", "cursor_factory", "prepare_threshold"):
-            parameters.pop(name, None)  # Django's own adaptation of values
-        parameters["connect_timeout"] = CONNECT_TIMEOUT
         seconds = settings.LUCID_APPEND_TIMEOUT
         cls._pipeline = Pipeline(
-            parameters, SETUP.format(seconds=seconds), seconds + CONNECT_TIMEOUT
+            parameters(), SETUP.format(seconds=seconds), seconds + CONNECT_TIMEOUT
         )
         return cls._pipeline
 

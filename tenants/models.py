@@ -204,6 +204,27 @@ class ApiKey(TenantOwned):
             self.tenant.forget_keys()
 
 
+class RateCount(TenantOwned):
+    """Requests of a minute, of a tenant or of one of its keys: `tenants.rate_limits`."""
+
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, db_constraint=False, db_index=False
+    )
+    subject = models.UUIDField()  # the tenant's id, or the key's
+    minute = models.BigIntegerField()  # Unix time, by the database's clock
+    used = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "subject"], name="tenants_rate_count_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.minute}"
+
+
 class AccessEvent(TenantOwned):
     """Who read, exported, verified or changed what: append-only, as the database sees
     to. Of no tenant are those of the installation itself.

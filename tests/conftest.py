@@ -17,7 +17,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from orchestrations.gateway.beginning import BeginTransaction
 from receipts.postgres import PostgresTransaction
-from tenants import database_roles
+from tenants import database_roles, rate_limits
 from tenants.isolation import across_tenants, working_for
 from tenants.models import ApiKey, Mode, Tenant
 from tests.caller import Caller
@@ -73,6 +73,7 @@ def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
             _serve_under_role()
     yield
     with django_db_blocker.unblock(), working_for():
+        rate_limits.disconnect()
         PostgresTransaction.disconnect()
         BeginTransaction.disconnect()
         connections.close_all()

@@ -98,12 +98,14 @@ class ApiError(Exception):
         *,
         details: dict[str, list[str]] | None = None,
         extra: dict[str, Any] | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.details = details
         self.extra = extra or {}
+        self.retry_after = retry_after  # seconds
 
     @property
     def status(self) -> int:
@@ -151,7 +153,9 @@ def answer_error(error: ApiError, request: HttpRequest) -> Answer:
         answer["WWW-Authenticate"] = 'Bearer realm="lucid"'
     if error.code in NOT_WORTH_REPEATING:
         answer["X-Should-Retry"] = "false"  # OpenAI's and Anthropic's clients obey
-    if error.code in {Code.UNAVAILABLE, Code.RATE_LIMITED}:
+    if error.retry_after is not None:
+        answer["Retry-After"] = str(error.retry_after)
+    elif error.code == Code.UNAVAILABLE:
         answer["Retry-After"] = RETRY_AFTER
     return answer
 

@@ -18,11 +18,11 @@ from django.conf import settings
 from django.db import connection
 
 from lucid.api.errors import DATABASE_UNAVAILABLE
+from lucid.group_commit import GroupCommit, TimedOut
 from orchestrations.books import OrchestrationBooks
 from orchestrations.tables import ATTEMPT, INSERT_ATTEMPTS, INSERT_SALTS, SALTS
 from orchestrations.work import Begin
 from receipts.columns import BIGINT, TEXT, UUID_
-from receipts.group_commit import GroupCommit, TimedOut
 from receipts.ledger import BATCH_LIMIT, LedgerUnavailable, Submission
 from receipts.pipeline import Call, Statement
 from receipts.postgres import PostgresTransaction, tenants_call

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from receipts.group_commit import GroupCommit, TimedOut
+from lucid.group_commit import GroupCommit, TimedOut
 
 PATIENCE = 20  # seconds, of which a test that passes needs next to none
 
