@@ -10,10 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest
+from rest_framework.request import Request
 
 from lucid.api.addresses import client_address
+from tenants.authentication import Principal, credential
 from tenants.isolation import across_tenants, working_for
 from tenants.models import AccessEvent
+from tenants.secrets import prefix_of
 
 ActorKind = AccessEvent.ActorKind
 
@@ -29,14 +32,36 @@ class Actor:
     request_id: str = ""
 
 
-def person(request: HttpRequest) -> Actor:
+def person(request: HttpRequest, user: Any = None) -> Actor:
     """Return whoever is logged in; an empty id and name where nobody is."""
-    user = request.user
+    user = user or getattr(request, "user", None)
     return Actor(
         ActorKind.PERSON,
-        str(user.pk or ""),
+        str(getattr(user, "pk", None) or ""),
         str(getattr(user, "email", "")),
         client_address(request),
+        str(getattr(request, "request_id", "")),
+    )
+
+
+def nobody(request: HttpRequest) -> Actor:
+    """Return whoever sends a request and has not logged in, of whom we know a place."""
+    return Actor(
+        ActorKind.PERSON,
+        address=client_address(request),
+        request_id=str(getattr(request, "request_id", "")),
+    )
+
+
+def key_holder(request: Request) -> Actor:
+    """Return the program whose credential an API request carries."""
+    principal: Principal = request.auth  # type: ignore[assignment]  # by HasScope
+    prefix = prefix_of(credential(request) or "")
+    return Actor(
+        ActorKind.API_KEY if prefix else ActorKind.TOKEN,
+        str(principal.api_key_id),
+        prefix or "",
+        client_address(request._request),
         str(getattr(request, "request_id", "")),
     )
 
