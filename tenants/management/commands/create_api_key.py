@@ -1,7 +1,9 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import transaction
 
+from tenants import events
 from tenants.commands import (
     JsonCommand,
     describe,
@@ -11,6 +13,8 @@ from tenants.commands import (
     scope,
 )
 from tenants.models import ApiKey, Mode
+
+TOLD = ["name", "mode", "scopes", "expires_at"]  # in the access event
 
 
 class Command(JsonCommand):
@@ -34,6 +38,7 @@ class Command(JsonCommand):
         parser.add_argument("--expires-in", type=duration, help="as 90d or 12h")
         super().add_arguments(parser)
 
+    @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         key, text = ApiKey.objects.issue(
             find_tenant(options["tenant"]),
@@ -41,6 +46,15 @@ class Command(JsonCommand):
             options["scope"],
             Mode.TEST if options["test"] else Mode.LIVE,
             options["expires_in"],
+        )
+        told = {name: describe(key)[name] for name in TOLD}
+        events.record(
+            events.command_line(),
+            "api_key.created",
+            tenant_id=key.tenant_id,
+            kind="api_key",
+            object_id=key.prefix,
+            after=told,
         )
         self.report(
             {**describe(key), "key": text},

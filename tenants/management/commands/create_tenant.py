@@ -1,7 +1,9 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import transaction
 
+from tenants import events
 from tenants.commands import JsonCommand, full_clean
 from tenants.models import Tenant
 
@@ -20,8 +22,17 @@ class Command(JsonCommand):
         slug = options["slug"]
         tenant = Tenant(slug=slug, name=options["name"] or slug)
         full_clean(tenant)
-        tenant.save()
         data = {"id": tenant.pk, "slug": tenant.slug, "name": tenant.name}
+        with transaction.atomic():
+            tenant.save()
+            events.record(
+                events.command_line(),
+                "tenant.created",
+                tenant_id=tenant.pk,
+                kind="tenant",
+                object_id=tenant.slug,
+                after={"slug": tenant.slug, "name": tenant.name},
+            )
         self.report(
             data, f"Tenant {tenant.slug} ({tenant.pk}).", as_json=options["json"]
         )

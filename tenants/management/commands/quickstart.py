@@ -17,9 +17,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, connections, transaction
 
 from lucid.first_use import BASE_DIR
-from tenants import database_roles
+from tenants import database_roles, events, members
 from tenants.isolation import across_tenants
 from tenants.models import ApiKey, Mode, Tenant, User
+from tenants.roles import Role
 
 TENANT = "demo"
 LOGIN = "operator@localhost"
@@ -118,7 +119,8 @@ class Command(BaseCommand):
         tenant = Tenant.objects.create(slug=TENANT, name="Demo")
         _, key = ApiKey.objects.issue(tenant, "quickstart", ["*"], Mode.TEST)
         password = secrets.token_urlsafe(12)
-        User.objects.create_superuser(LOGIN, password)
+        user = User.objects.create_superuser(LOGIN, password)
+        members.add(events.command_line(), tenant, user, Role.ADMIN)
         return {"key": key, "password": password}
 
     def parts(self) -> Iterator[Process]:
@@ -198,7 +200,8 @@ class Command(BaseCommand):
             return "\n".join(lines)
         lines += [
             f"API key     {first_use['key']}",
-            f"Login       {self.url}/admin/  {LOGIN}  {first_use['password']}",
+            f"Login       {self.url}/login  {LOGIN}  {first_use['password']}",
+            f"            The same for operators, at {self.url}/admin/",
             "            Both are shown this one time.",
             "",
             "A first receipt:",
