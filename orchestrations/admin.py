@@ -1,7 +1,6 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -9,6 +8,7 @@ from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
+from lucid.api.admin_pages import NewestPaginator, ReadOnlyAdmin, uuid_of
 from orchestrations.models import (
     Adjustment,
     Attempt,
@@ -23,12 +23,12 @@ from orchestrations.models import (
 from orchestrations.money import plain
 from orchestrations.provider_admin import ProviderCredentialAdmin
 from orchestrations.remembered_admin import RememberedAdmin
-from receipts.admin import NewestPaginator, ReadOnlyAdmin
+from tenants.audited_admin import AuditedAdmin
 
 LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
 
 
-class RecordAdmin(ReadOnlyAdmin):
+class RecordAdmin(AuditedAdmin, ReadOnlyAdmin):
     """A table that is too large to be counted, newest first along its primary key."""
 
     paginator = NewestPaginator
@@ -70,17 +70,12 @@ class PartOfRunAdmin(RecordAdmin):
         if run:
             parts = queryset.filter(tenant=run.tenant_id, orchestration_id=run.pk)
             return parts, False
-        # SQLite keeps ids without their dashes, and Django looks for text here.
-        if isinstance(self.opts.pk, models.UUIDField) and (found := _id(search_term)):
+        # Django looks for text here.
+        if isinstance(self.opts.pk, models.UUIDField) and (
+            found := uuid_of(search_term)
+        ):
             return queryset.filter(pk=found), False
         return super().get_search_results(request, queryset, search_term)
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None
 
 
 @admin.register(Inference)
@@ -181,6 +176,9 @@ class BudgetAdmin(RememberedAdmin):
     fields = ["tenant", "mode", "limit", "spent", "remaining", "updated_at"]
     readonly_fields = ["spent", "remaining", "updated_at"]
 
+    def object_id(self, obj: Budget) -> str:
+        return obj.mode
+
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         spend = MonthSpend.objects.filter(
             tenant=OuterRef("tenant"), mode=OuterRef("mode"), month=_this_month()
@@ -250,6 +248,9 @@ class PriceAdmin(RememberedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["tenant"] if obj else []
+
+    def object_id(self, obj: Price) -> str:
+        return str(obj)
 
 
 admin.site.register(ProviderCredential, ProviderCredentialAdmin)

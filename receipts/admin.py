@@ -1,38 +1,14 @@
-from typing import Any
-
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 
+from lucid.api.admin_pages import NewestPaginator, ReadOnlyAdmin
 from receipts.models import Log, Receipt, SigningKey
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """What the ledger writes is looked at here and changed by nobody."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class NewestPaginator(Paginator):
-    """Pages through the newest rows of a table that is too large to be counted."""
-
-    LIMIT = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        return int(self.object_list[: self.LIMIT].count())  # type: ignore[attr-defined]
+from receipts.reading import note_reading
+from tenants.audited_admin import AuditedAdmin
 
 
 @admin.register(Receipt)
-class ReceiptAdmin(ReadOnlyAdmin):
+class ReceiptAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ["run_id", "tenant", "log", "leaf_index", "receipt_type", "id"]
     list_select_related = ["tenant", "log"]
     ordering = ["-id"]  # UUIDv7: newest first, along the primary key
@@ -55,6 +31,9 @@ class ReceiptAdmin(ReadOnlyAdmin):
     ]
     readonly_fields = ["hash", "canonical_entry"]
 
+    def record_view(self, request: HttpRequest, obj: Receipt) -> None:
+        note_reading(request, obj)
+
     @admin.display(description="Receipt hash")
     def hash(self, receipt: Receipt) -> str:
         return bytes(receipt.receipt_hash).hex()
@@ -65,7 +44,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Log)
-class LogAdmin(ReadOnlyAdmin):
+class LogAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ["origin", "tenant", "mode", "size", "created_at"]
     list_filter = ["mode"]
     list_select_related = ["tenant"]
@@ -79,7 +58,7 @@ class LogAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SigningKey)
-class SigningKeyAdmin(ReadOnlyAdmin):
+class SigningKeyAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ["kid", "tenant", "mode", "purpose", "status", "created_at"]
     list_filter = ["mode", "purpose", "status"]
     list_select_related = ["tenant"]

@@ -4,21 +4,28 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.html import format_html
 
-from tenants.models import ApiKey, Tenant, User
+from lucid.api.admin_pages import NewestPaginator, ReadOnlyAdmin, uuid_of
+from tenants import events, members
+from tenants.audited_admin import AuditedAdmin
+from tenants.forms import OperatorLogInForm
+from tenants.models import AccessEvent, ApiKey, Membership, Tenant, User
 from tenants.scopes import KNOWN
 
 admin.site.site_header = "Lucid"
 admin.site.site_title = "Lucid"
 admin.site.index_title = "Operators"
+admin.site.login_form = OperatorLogInForm
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(AuditedAdmin, DjangoUserAdmin):
     ordering = ["email"]
     list_display = ["email", "is_staff", "is_superuser", "is_active", "last_login"]
     search_fields = ["email"]
@@ -30,14 +37,20 @@ class UserAdmin(DjangoUserAdmin):
     add_fieldsets = [(None, {"fields": ["email", "password1", "password2"]})]
     readonly_fields = ["last_login", "date_joined"]
 
+    def object_id(self, obj: User) -> str:
+        return obj.email
+
 
 @admin.register(Tenant)
-class TenantAdmin(admin.ModelAdmin):
+class TenantAdmin(AuditedAdmin):
     list_display = ["slug", "name", "status", "created_at"]
     list_filter = ["status"]
     search_fields = ["slug", "name"]
     fields = ["slug", "name", "status", "settings", "id", "created_at"]
     actions = ["suspend", "resume"]
+
+    def object_id(self, obj: Tenant) -> str:
+        return obj.slug
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # The slug is in the origin of the tenant's logs, for good. The status
@@ -51,14 +64,21 @@ class TenantAdmin(admin.ModelAdmin):
     @admin.action(description="Suspend: refuse every request with its keys")
     def suspend(self, request: HttpRequest, queryset: Any) -> None:
         for tenant in queryset:
-            tenant.set_status(Tenant.Status.SUSPENDED)
-            self.log_change(request, tenant, "Suspended.")
+            self._set_status(request, tenant, Tenant.Status.SUSPENDED)
 
     @admin.action(description="Resume")
     def resume(self, request: HttpRequest, queryset: Any) -> None:
         for tenant in queryset:
-            tenant.set_status(Tenant.Status.ACTIVE)
-            self.log_change(request, tenant, "Resumed.")
+            self._set_status(request, tenant, Tenant.Status.ACTIVE)
+
+    def _set_status(
+        self, request: HttpRequest, tenant: Tenant, status: Tenant.Status
+    ) -> None:
+        before = {"status": str(tenant.status)}
+        tenant.set_status(status)
+        resumes = status == Tenant.Status.ACTIVE
+        action = "tenant.resumed" if resumes else "tenant.suspended"
+        self.acted(request, tenant, action, before, {"status": str(status)})
 
 
 class ApiKeyForm(forms.ModelForm):
@@ -75,7 +95,7 @@ class ApiKeyForm(forms.ModelForm):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
+class ApiKeyAdmin(AuditedAdmin):
     """A key is issued and revoked here, never edited: what it could do is history."""
 
     form = ApiKeyForm
@@ -85,6 +105,9 @@ class ApiKeyAdmin(admin.ModelAdmin):
     search_fields = ["prefix", "name", "tenant__slug"]
     fields = ["tenant", "name", "mode", "scopes", "expires_at"]
     actions = ["revoke"]
+
+    def object_id(self, obj: ApiKey) -> str:
+        return obj.prefix
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = ["prefix", "created_at", "revoked_at", "last_used_at"]
@@ -119,6 +142,106 @@ class ApiKeyAdmin(admin.ModelAdmin):
 
     @admin.action(description="Revoke, at once", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:
-        for key in queryset:
+        for key in queryset.select_related("tenant"):
+            before = {"state": key.state()}
             key.revoke()
-            self.log_change(request, key, "Revoked.")
+            after = {"state": key.state()}
+            self.acted(request, key, "api_key.revoked", before, after)
+
+
+@admin.register(Membership)
+class MembershipAdmin(AuditedAdmin):
+    """Changes members as their page does, whose rules hold for operators too."""
+
+    kind = "member"
+    list_display = ["user", "tenant", "role", "created_at"]
+    list_filter = ["role"]
+    list_select_related = ["tenant", "user"]
+    search_fields = ["user__email", "tenant__slug"]
+    fields = ["tenant", "user", "role"]
+    autocomplete_fields = ["user"]
+
+    def object_id(self, obj: Membership) -> str:
+        return obj.user.email
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["tenant", "user"] if obj else []
+
+    def save_model(
+        self, request: HttpRequest, obj: Membership, form: Any, change: bool
+    ) -> None:
+        actor = events.person(request)
+        if change:
+            members.change_role(actor, obj, obj.role)
+        else:
+            added = members.add(actor, obj.tenant, obj.user, obj.role)
+            obj.__dict__.update(added.__dict__)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        members.remove(events.person(request), obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for membership in queryset:
+            self.delete_model(request, membership)
+
+    # These verbs write events of their own.
+    log_addition = admin.ModelAdmin.log_addition
+    log_change = admin.ModelAdmin.log_change
+    log_deletions = admin.ModelAdmin.log_deletions
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        return self._or_say_why(request, super().changeform_view, *args, **options)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        return self._or_say_why(request, super().delete_view, *args, **options)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet, *args: Any, **options: Any
+    ) -> Any:
+        act = super().response_action
+        return self._or_say_why(request, act, queryset, *args, **options)
+
+    @staticmethod
+    def _or_say_why(request: HttpRequest, view: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return view(request, *args, **options)
+        except members.NotPossible as error:
+            messages.error(request, str(error))
+            return redirect(request.get_full_path())
+
+
+@admin.register(AccessEvent)
+class AccessEventAdmin(AuditedAdmin, ReadOnlyAdmin):
+    list_display = [
+        "recorded_at",
+        "tenant",
+        "actor_kind",
+        "actor_name",
+        "action",
+        "object_kind",
+        "object_id",
+        "address",
+    ]
+    list_select_related = ["tenant"]
+    ordering = ["-id"]  # UUIDv7: newest first, along the primary key
+    sortable_by = ()
+    paginator = NewestPaginator
+    show_full_result_count = False
+    search_fields = ["pk__exact"]
+    search_help_text = "A tenant's slug, an e-mail address, a key's prefix, or an id."
+    list_filter = ["actor_kind"]
+    show_facets = admin.ShowFacets.NEVER  # it would count the table
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        """Find what an index finds: the table is too large to be read."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        tenant = Tenant.objects.filter(slug=term).first()
+        if tenant:
+            return queryset.filter(tenant=tenant), False
+        if found := uuid_of(term):
+            return queryset.filter(pk=found), False
+        return queryset.filter(actor_name=term), False

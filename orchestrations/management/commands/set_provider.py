@@ -4,11 +4,14 @@ from getpass import getpass
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
 from orchestrations.credentials import LONGEST, complaint_about, describe
 from orchestrations.models import Provider, ProviderCredential
 from orchestrations.probing import Finding, Unusable, probe
+from tenants import events
 from tenants.commands import JsonCommand, find_tenant, full_clean
+from tenants.row_states import State, difference, state_of
 
 NUMBERS = {
     "connect_seconds": "seconds to connect",
@@ -53,6 +56,7 @@ class Command(JsonCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         row = _find_or_make(options["tenant"], options["provider"])
+        before = state_of(row) if row.pk else None
         verb = "Replaced" if row.pk else "Set"
         for name in SETTINGS:
             if options[name] is not None:
@@ -60,13 +64,28 @@ class Command(JsonCommand):
         _set_credential(row, options)
         full_clean(row)
         finding = _test(row) if options["test"] else None
-        row.save()
+        _save(row, before)
         text = f"{verb} {row}: {row.url}."
         self.report(
             describe(row) | {"test": finding and asdict(finding)},
             f"{text} {finding.text}" if finding else text,
             as_json=options["json"],
         )
+
+
+@transaction.atomic
+def _save(row: ProviderCredential, before: State | None) -> None:
+    row.save()
+    was, now = difference(before or {}, state_of(row))
+    events.record(
+        events.command_line(),
+        "provider.created" if before is None else "provider.changed",
+        tenant_id=row.tenant_id,
+        kind="provider",
+        object_id=row.provider,
+        before=was or None,
+        after=now,
+    )
 
 
 def _add_settings(parser: CommandParser) -> None:
