@@ -55,7 +55,7 @@ class EventFilter(msgspec.Struct, frozen=True, rename={"since": "from", "until":
             first = max(self.since - SLACK.total_seconds(), 0)
             bounds |= {"recorded_at__gte": start, "id__gte": earliest(first)}
         if self.until is not None:  # the whole of that second
-            end = datetime.fromtimestamp(self.until, UTC) + timedelta(seconds=1)
+            end = datetime.fromtimestamp(self.until, UTC).replace(microsecond=999_999)
             last = self.until + SLACK.total_seconds()
-            bounds |= {"recorded_at__lt": end, "id__lte": earliest(last)}
+            bounds |= {"recorded_at__lte": end, "id__lte": earliest(last)}
         return bounds

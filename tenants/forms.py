@@ -148,7 +148,7 @@ class EventFilterForm(PlainForm):
             action=given["action"] or None,
             object_id=given["object"] or None,
             since=_moment(given["from"], time.min),
-            until=_moment(given["to"], time.max),
+            until=_moment(given["to"], time(23, 59, 59)),
         )
 
 

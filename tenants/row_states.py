@@ -1,5 +1,6 @@
 """What access events tell of a row before and after a change, without its secrets."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -42,6 +43,8 @@ class _Secret:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"  # the same for 0.5 as typed and as stored
     return value if isinstance(value, AS_THEY_ARE) else str(value)
 
 

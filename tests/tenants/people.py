@@ -52,3 +52,13 @@ def events_about(user: User) -> list[str]:
     """The actions of the installation's events that name a user, in their order."""
     rows = AccessEvent.objects.filter(tenant=None, object_id=user.email)
     return list(rows.order_by("id").values_list("action", flat=True))
+
+
+def after(event: AccessEvent) -> dict[str, Any]:
+    assert isinstance(event.after, dict)
+    return event.after
+
+
+def before(event: AccessEvent) -> dict[str, Any]:
+    assert isinstance(event.before, dict)
+    return event.before
