@@ -1,11 +1,9 @@
-"""That a receipt was read by a person, verified or exported, as access events.
+"""That a receipt was read by a person, or verified, as access events.
 
 Written before anything is shown. Where it cannot be written, as the disk is full or the
 database a standby, nothing is shown either: whoever could stop the writing could else
 read unseen. Verifying does not depend on it, as evidence verifies offline.
 """
-
-from typing import Any
 
 from django.http import HttpRequest
 from rest_framework.request import Request
@@ -37,15 +35,4 @@ def note_verification(request: Request, receipt: Receipt, checked: Checked) -> N
         kind=KIND,
         object_id=receipt.pk,
         after={"verdict": str(checked.verdict)},
-    )
-
-
-def note_export(request: HttpRequest, tenant_id: Any, what: dict[str, Any]) -> None:
-    """Note that the person who is logged in takes receipts away; `what` says which."""
-    events.record(
-        events.person(request),
-        "receipts.exported",
-        tenant_id=tenant_id,
-        kind=KIND,
-        after=what,
     )

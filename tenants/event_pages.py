@@ -36,6 +36,12 @@ class Shown:
         return self.event.get_actor_kind_display().replace("Api Key", "API key")
 
     @property
+    def is_short(self) -> bool:
+        """Whether what changed fits beside the event, where nobody has to unfold it."""
+        texts = [text or "" for change in self.changes for text in change]
+        return len(self.changes) <= 2 and sum(map(len, texts)) <= 80
+
+    @property
     def changes(self) -> list[tuple[str, str | None, str | None]]:
         """Each member that is told of, with its value before and after."""
         before, after = self.event.before or {}, self.event.after or {}
@@ -49,6 +55,8 @@ def _text(values: dict[str, Any], name: str) -> str | None:
     if name not in values:
         return None
     value = values[name]
+    if value in ("", None, [], {}):
+        return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

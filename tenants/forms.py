@@ -44,7 +44,7 @@ class LogInForm(TellsToWait):
         super().__init__(*args, label_suffix="", **options)
         email = self.fields["username"]
         email.label = "E-mail address"
-        email.widget.input_type = "email"
+        email.widget.attrs["inputmode"] = "email"
 
 
 class OperatorLogInForm(TellsToWait, AdminAuthenticationForm):

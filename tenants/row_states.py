@@ -8,7 +8,10 @@ from django.db import models
 HIDDEN = "(not shown)"
 CHANGED = "(changed, not shown)"
 SECRET_NAMES = frozenset({"password", "mac", "sealed", "seed"})
-OF_NO_INTEREST = frozenset({"keyring_version", "updated_at"})
+# What events tell by themselves, or what changes with every change.
+OF_NO_INTEREST = frozenset(
+    {"tenant", "created_at", "updated_at", "keyring_version", "last_login"}
+)
 AS_THEY_ARE = (bool, int, str, list, dict, type(None))
 
 State = dict[str, Any]

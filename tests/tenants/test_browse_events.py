@@ -53,8 +53,8 @@ def test_it_tells_who_did_what_from_where(acme, auditor):
         "api_key.revoked",
         kind="api_key",
         object_id="lk_live_0123456789",
-        before={"state": "active", "scopes": ["a:b"]},
-        after={"state": "revoked", "scopes": ["a:b"]},
+        before={"state": "active", "scopes": ["a:b"], "name": "ci"},
+        after={"state": "revoked", "scopes": ["a:b"], "name": "ci"},
         reason="Lost with a laptop.",
     )
     page = text(auditor)
@@ -69,6 +69,11 @@ def test_it_tells_who_did_what_from_where(acme, auditor):
         "[&quot;a:b&quot;]",
     ):
         assert told in page
+
+
+def test_a_short_change_needs_no_unfolding(acme, auditor):
+    note(acme, before={"role": "analyst"}, after={"role": "auditor"})
+    assert '<p class="short">role: analyst → auditor</p>' in text(auditor)
 
 
 def test_what_was_typed_by_others_is_text(acme, auditor):

@@ -11,7 +11,7 @@ from orchestrations.models import Provider, ProviderCredential
 from orchestrations.probing import Finding, Unusable, probe
 from tenants import events
 from tenants.commands import JsonCommand, find_tenant, full_clean
-from tenants.row_states import State, difference, state_of
+from tenants.row_states import State, difference, shown, state_of
 
 NUMBERS = {
     "connect_seconds": "seconds to connect",
@@ -76,14 +76,19 @@ class Command(JsonCommand):
 @transaction.atomic
 def _save(row: ProviderCredential, before: State | None) -> None:
     row.save()
-    was, now = difference(before or {}, state_of(row))
+    after = state_of(row)
+    if before is None:
+        action, was, now = "provider.created", None, shown(after)
+    else:
+        action = "provider.changed"
+        was, now = difference(before, after)
     events.record(
         events.command_line(),
-        "provider.created" if before is None else "provider.changed",
+        action,
         tenant_id=row.tenant_id,
         kind="provider",
         object_id=row.provider,
-        before=was or None,
+        before=was,
         after=now,
     )
 
