@@ -192,6 +192,7 @@ class Command(BaseCommand):
         lines = [f"Lucid is at {self.url}  (Ctrl-C stops it)", ""]
         if not first_use:
             lines += [
+                f"Log in at {self.url}/login",
                 "The API key and password were shown on the first start. For others:",
                 f"  .venv/bin/python manage.py create_api_key {TENANT} --test"
                 " --name mine --scope '*'",
