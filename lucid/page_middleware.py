@@ -17,13 +17,17 @@ from django.utils.deprecation import MiddlewareMixin
 API = ("/v1/", "/log/")
 
 
+def is_page(request: HttpRequest) -> bool:
+    return not f"{request.path_info}/".startswith(API)
+
+
 class PagesOnly(MiddlewareMixin):
     def __call__(
         self, request: HttpRequest
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if request.path_info.startswith(API):
-            return self.get_response(request)
-        return super().__call__(request)
+        if is_page(request):
+            return super().__call__(request)
+        return self.get_response(request)
 
 
 class SessionMiddleware(PagesOnly, sessions.SessionMiddleware): ...

@@ -1,11 +1,11 @@
 from django.contrib import admin
 from django.urls import path
-from django.views.generic import TemplateView
 
 from lucid.api.openapi import docs_page, openapi_json
 from orchestrations.urls import v1 as orchestrations
 from receipts.urls import log
 from receipts.urls import v1 as receipts
+from tenants.urls import pages
 from tenants.urls import v1 as tenants
 
 urlpatterns = [
@@ -13,7 +13,7 @@ urlpatterns = [
     *orchestrations,
     *tenants,
     *log,
-    path("", TemplateView.as_view(template_name="home.html"), name="home"),
+    *pages,
     path("v1/openapi.json", openapi_json, name="openapi"),
     path("v1/docs", docs_page, name="docs"),
     path("admin/", admin.site.urls),

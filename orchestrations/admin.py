@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 
+from lucid.api.admin_pages import ReadOnlyAdmin
 from lucid.api.large_tables import LargeTableAdmin, NewestPaginator
 from orchestrations.models import (
     Adjustment,
@@ -23,7 +24,7 @@ from orchestrations.money import plain
 from orchestrations.provider_admin import ProviderCredentialAdmin
 from orchestrations.remembered_admin import RememberedAdmin
 from orchestrations.tenant_usage import this_month
-from receipts.admin import ReadOnlyAdmin
+from tenants.audited_admin import AuditedAdmin
 
 LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
 
@@ -31,7 +32,7 @@ LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
 FILTERS = f"Filters look through the newest {NewestPaginator.LIMIT:,} rows."
 
 
-class RecordAdmin(LargeTableAdmin, ReadOnlyAdmin):
+class RecordAdmin(AuditedAdmin, LargeTableAdmin, ReadOnlyAdmin):
     """A table that is too large to be counted, newest first along its primary key."""
 
 
@@ -162,6 +163,9 @@ class BudgetAdmin(RememberedAdmin):
     fields = ["tenant", "mode", "limit", "spent", "remaining", "updated_at"]
     readonly_fields = ["spent", "remaining", "updated_at"]
 
+    def object_id(self, obj: Budget) -> str:
+        return obj.mode
+
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         spend = MonthSpend.objects.filter(
             tenant=OuterRef("tenant"), mode=OuterRef("mode"), month=this_month()
@@ -227,6 +231,9 @@ class PriceAdmin(RememberedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["tenant"] if obj else []
+
+    def object_id(self, obj: Price) -> str:
+        return str(obj)
 
 
 admin.site.register(ProviderCredential, ProviderCredentialAdmin)

@@ -34,6 +34,7 @@ from receipts.entry import Entry, make_entry
 from receipts.keyring import Keyring
 from receipts.ledger import Conflict, Logged, Submission
 from receipts.models import Receipt, ReceiptQuerySet
+from receipts.reading import note_verification
 from receipts.verdicts import Checked, check_receipt
 from receipts.verifier import Verdict
 from tenants.authentication import Principal
@@ -150,6 +151,7 @@ class AgentReceiptVerification(ApiView):
     def get(self, request: Request, name: str) -> Answer:
         receipt = _receipt(request, name)
         checked = check_receipt(receipt, receipt.log)
+        note_verification(request, receipt, checked)
         return Answer(
             {
                 "success": True,

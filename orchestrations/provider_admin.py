@@ -66,6 +66,7 @@ class ProviderCredentialForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class ProviderCredentialAdmin(RememberedAdmin):
+    kind = "provider"
     form = ProviderCredentialForm
     formfield_overrides = {models.JSONField: {"form_class": LinesField}}
     list_display = ["tenant", "provider", "url", "takes", "concurrency", "updated_at"]
@@ -94,6 +95,9 @@ class ProviderCredentialAdmin(RememberedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["tenant", "provider"] if obj else []
+
+    def object_id(self, obj: ProviderCredential) -> str:
+        return obj.provider
 
     @admin.display(description="Models")
     def takes(self, row: ProviderCredential) -> str:

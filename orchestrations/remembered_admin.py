@@ -1,11 +1,12 @@
 from typing import Any
 
-from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from tenants.audited_admin import AuditedAdmin
 
-class RememberedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+
+class RememberedAdmin(AuditedAdmin):
     """Of rows that every worker remembers (`orchestrations.models.remembered`)."""
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

@@ -1,29 +1,18 @@
-from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest
 
+from lucid.api.admin_pages import ReadOnlyAdmin
 from lucid.api.large_tables import LargeTableAdmin
 from receipts.models import Log, Receipt, SigningKey
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """What the ledger writes is looked at here and changed by nobody."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from receipts.reading import note_reading
+from tenants.audited_admin import AuditedAdmin
 
 
 @admin.register(Receipt)
-class ReceiptAdmin(LargeTableAdmin, ReadOnlyAdmin):
+class ReceiptAdmin(AuditedAdmin, LargeTableAdmin, ReadOnlyAdmin):
     list_display = ["run_id", "tenant", "log", "leaf_index", "receipt_type", "id"]
     list_select_related = ["tenant", "log"]
     ordering = ["-id"]  # UUIDv7: newest first, along the primary key
@@ -49,6 +38,9 @@ class ReceiptAdmin(LargeTableAdmin, ReadOnlyAdmin):
             return by_id
         return Q(pk__in=_named_in_each_log(term))
 
+    def record_view(self, request: HttpRequest, obj: Receipt) -> None:
+        note_reading(request, obj)
+
     @admin.display(description="Receipt hash")
     def hash(self, receipt: Receipt) -> str:
         return bytes(receipt.receipt_hash).hex()
@@ -68,7 +60,7 @@ def _named_in_each_log(run_id: str) -> list[UUID]:
 
 
 @admin.register(Log)
-class LogAdmin(ReadOnlyAdmin):
+class LogAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ["origin", "tenant", "mode", "size", "created_at"]
     list_filter = ["mode"]
     list_select_related = ["tenant"]
@@ -82,7 +74,7 @@ class LogAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SigningKey)
-class SigningKeyAdmin(ReadOnlyAdmin):
+class SigningKeyAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ["kid", "tenant", "mode", "purpose", "status", "created_at"]
     list_filter = ["mode", "purpose", "status"]
     list_select_related = ["tenant"]

@@ -30,6 +30,7 @@ from receipts.ledger_view import LedgerView
 from receipts.merkle import MAX_SIZE
 from receipts.models import Log, Receipt, with_extras
 from receipts.reader import proof_json
+from receipts.reading import note_verification
 from receipts.verdicts import Checked, check_receipt
 from receipts.verifier import Verdict
 from tenants.authentication import Principal
@@ -269,6 +270,7 @@ class ReceiptVerification(ApiView):
     def get(self, request: Request, name: str) -> Answer:
         receipt = _receipt(request, name)
         checked = check_receipt(receipt, receipt.log)
+        note_verification(request, receipt, checked)
         return Answer(
             {
                 "success": True,
@@ -337,11 +339,12 @@ class HashVerification(ApiView):
             error = not_found("receipt")
             error.extra = {"verified": False, "receipt_hash": receipt_hash.lower()}
             raise error
-        return Answer(self._verification(receipt))
+        checked = check_receipt(receipt, receipt.log)
+        note_verification(request, receipt, checked)
+        return Answer(self._verification(receipt, checked))
 
     @staticmethod
-    def _verification(receipt: Receipt) -> dict[str, Any]:
-        checked = check_receipt(receipt, receipt.log)
+    def _verification(receipt: Receipt, checked: Checked) -> dict[str, Any]:
         return {
             "success": True,
             "verified": checked.verdict == Verdict.VALID,

@@ -6,13 +6,18 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.html import format_html
 
-from tenants.events import person, record
-from tenants.models import ApiKey, Tenant, User
+from lucid.api.admin_pages import ReadOnlyAdmin
+from lucid.api.large_tables import LargeTableAdmin
+from tenants import events, members
+from tenants.audited_admin import AuditedAdmin
+from tenants.forms import OperatorLogInForm
+from tenants.models import AccessEvent, ApiKey, Membership, Tenant, User
 from tenants.reasons import Question, act_with_reason
 from tenants.scopes import KNOWN
 from tenants.usage import usage_of
@@ -20,11 +25,12 @@ from tenants.usage import usage_of
 admin.site.site_header = "Lucid"
 admin.site.site_title = "Lucid"
 admin.site.index_title = "Operators"
+admin.site.login_form = OperatorLogInForm
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(AuditedAdmin, DjangoUserAdmin):
     ordering = ["email"]
     list_display = ["email", "is_staff", "is_superuser", "is_active", "last_login"]
     search_fields = ["email"]
@@ -35,6 +41,9 @@ class UserAdmin(DjangoUserAdmin):
     ]
     add_fieldsets = [(None, {"fields": ["email", "password1", "password2"]})]
     readonly_fields = ["last_login", "date_joined"]
+
+    def object_id(self, obj: User) -> str:
+        return obj.email
 
 
 class TenantList(ChangeList):
@@ -49,12 +58,15 @@ class TenantList(ChangeList):
 
 
 @admin.register(Tenant)
-class TenantAdmin(admin.ModelAdmin):
+class TenantAdmin(AuditedAdmin):
     list_display = ["slug", "name", "status", "used", "created_at"]
     list_filter = ["status"]
     search_fields = ["slug", "name"]
     fields = ["slug", "name", "status", "settings", "used", "id", "created_at"]
     actions = ["suspend", "resume"]
+
+    def object_id(self, obj: Tenant) -> str:
+        return obj.slug
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return TenantList
@@ -104,17 +116,8 @@ class TenantAdmin(admin.ModelAdmin):
         before = {"status": str(tenant.status)}
         tenant.set_status(status)
         resumes = status == Tenant.Status.ACTIVE
-        record(
-            person(request),
-            "tenant.resumed" if resumes else "tenant.suspended",
-            tenant_id=tenant.pk,
-            kind="tenant",
-            object_id=tenant.slug,
-            before=before,
-            after={"status": str(status)},
-            reason=reason,
-        )
-        self.log_change(request, tenant, f"{status.label}: {reason}")
+        action = "tenant.resumed" if resumes else "tenant.suspended"
+        self.acted(request, tenant, action, before, {"status": str(status)}, reason)
 
 
 class ApiKeyForm(forms.ModelForm):
@@ -150,7 +153,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
+class ApiKeyAdmin(AuditedAdmin):
     """A key is issued and revoked here, never edited: what it could do is history."""
 
     form = ApiKeyForm
@@ -172,6 +175,9 @@ class ApiKeyAdmin(admin.ModelAdmin):
     search_help_text = "A key's public part or name, or a tenant's slug."
     fields = ["tenant", "name", "mode", "scopes", "expires_at"]
     actions = ["revoke"]
+
+    def object_id(self, obj: ApiKey) -> str:
+        return obj.prefix
 
     @admin.display(description="Scopes")
     def may(self, key: ApiKey) -> str:
@@ -224,14 +230,91 @@ class ApiKeyAdmin(admin.ModelAdmin):
     def _revoke(self, request: HttpRequest, key: ApiKey, reason: str) -> None:
         before = {"state": key.state()}
         key.revoke()
-        record(
-            person(request),
-            "api_key.revoked",
-            tenant_id=key.tenant_id,
-            kind="api_key",
-            object_id=key.prefix,
-            before=before,
-            after={"state": key.state()},
-            reason=reason,
-        )
-        self.log_change(request, key, f"Revoked: {reason}")
+        after = {"state": key.state()}
+        self.acted(request, key, "api_key.revoked", before, after, reason)
+
+
+@admin.register(Membership)
+class MembershipAdmin(AuditedAdmin):
+    """Changes members as their page does, whose rules hold for operators too."""
+
+    kind = "member"
+    list_display = ["user", "tenant", "role", "created_at"]
+    list_filter = ["role"]
+    list_select_related = ["tenant", "user"]
+    search_fields = ["user__email", "tenant__slug"]
+    fields = ["tenant", "user", "role"]
+    autocomplete_fields = ["user"]
+
+    def object_id(self, obj: Membership) -> str:
+        return obj.user.email
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["tenant", "user"] if obj else []
+
+    def save_model(
+        self, request: HttpRequest, obj: Membership, form: Any, change: bool
+    ) -> None:
+        actor = events.person(request)
+        if change:
+            members.change_role(actor, obj, obj.role)
+        else:
+            added = members.add(actor, obj.tenant, obj.user, obj.role)
+            obj.__dict__.update(added.__dict__)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        members.remove(events.person(request), obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for membership in queryset:
+            self.delete_model(request, membership)
+
+    # These verbs write events of their own.
+    log_addition = admin.ModelAdmin.log_addition
+    log_change = admin.ModelAdmin.log_change
+    log_deletions = admin.ModelAdmin.log_deletions
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        return self._or_say_why(request, super().changeform_view, *args, **options)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        return self._or_say_why(request, super().delete_view, *args, **options)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet, *args: Any, **options: Any
+    ) -> Any:
+        act = super().response_action
+        return self._or_say_why(request, act, queryset, *args, **options)
+
+    @staticmethod
+    def _or_say_why(request: HttpRequest, view: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return view(request, *args, **options)
+        except members.NotPossible as error:
+            messages.error(request, str(error))
+            return redirect(request.get_full_path())
+
+
+@admin.register(AccessEvent)
+class AccessEventAdmin(AuditedAdmin, LargeTableAdmin, ReadOnlyAdmin):
+    list_display = [
+        "recorded_at",
+        "tenant",
+        "actor_kind",
+        "actor_name",
+        "action",
+        "object_kind",
+        "object_id",
+        "address",
+    ]
+    list_filter = ["actor_kind"]
+    search_help_text = "A tenant's slug, an e-mail address, a key's prefix, or an id."
+
+    def found_by(self, term: str) -> Q:
+        tenant = Tenant.objects.filter(slug=term).first()
+        if tenant:
+            return Q(tenant=tenant)
+        by_id = super().found_by(term)
+        if AccessEvent.objects.filter(by_id).exists():
+            return by_id
+        return Q(actor_name=term)

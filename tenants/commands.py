@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.allowed_addresses import network
 from tenants.isolation import across_tenants
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, Membership, Tenant, User
 from tenants.scopes import KNOWN
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -78,6 +78,13 @@ def find_tenant(slug: str) -> Tenant:
     return tenant
 
 
+def find_user(email: str) -> User:
+    user = User.objects.filter(email=email.lower()).first()
+    if user is None:
+        raise CommandError(f"There is no user {email!r}.")
+    return user
+
+
 def find_api_key(prefix: str) -> ApiKey:
     key = ApiKey.objects.select_related("tenant").filter(prefix=prefix).first()
     if key is None:
@@ -116,4 +123,13 @@ def describe(key: ApiKey) -> dict[str, Any]:
         "requests_per_minute": key.requests_per_minute,
         "last_used_at": key.last_used_at and key.last_used_at.isoformat(),
         "last_used_from": key.last_used_from,
+    }
+
+
+def describe_member(membership: Membership) -> dict[str, Any]:
+    return {
+        "tenant": membership.tenant.slug,
+        "email": membership.user.email,
+        "role": membership.role,
+        "since": membership.created_at.isoformat(),
     }

@@ -29,15 +29,24 @@ class Actor:
     request_id: str = ""
 
 
-def person(request: HttpRequest) -> Actor:
+def person(request: HttpRequest, user: Any = None) -> Actor:
     """Return whoever is logged in; an empty id and name where nobody is."""
-    user = request.user
+    user = user or getattr(request, "user", None)
     return Actor(
         ActorKind.PERSON,
-        str(user.pk or ""),
+        str(getattr(user, "pk", None) or ""),
         str(getattr(user, "email", "")),
         client_address(request),
         str(getattr(request, "request_id", "")),
+    )
+
+
+def nobody(request: HttpRequest) -> Actor:
+    """Return whoever sends a request and has not logged in, of whom we know a place."""
+    return Actor(
+        ActorKind.PERSON,
+        address=client_address(request),
+        request_id=str(getattr(request, "request_id", "")),
     )
 
 

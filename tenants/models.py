@@ -15,9 +15,11 @@ from lucid.api.uuid7 import uuid7
 from tenants import secrets
 from tenants.allowed_addresses import network, plain
 from tenants.owned import TenantManager, TenantOwned, TenantsThemselves
+from tenants.roles import RIGHTS, Right, Role
 
 RESERVED_SLUGS = {"operator"}  # the operator log lives at /log/operator
 LAST_USE_RESOLUTION = timedelta(minutes=1)
+LOGIN_MEMORY = timedelta(hours=1)  # after the last failure
 
 
 class UserManager(BaseUserManager["User"]):
@@ -26,6 +28,9 @@ class UserManager(BaseUserManager["User"]):
         user.set_password(password)
         user.save()
         return user
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").lower())
 
     def create_superuser(
         self, email: str, password: str | None, **fields: Any
@@ -113,6 +118,90 @@ class Tenant(models.Model):
         self.status = status
         self.save(update_fields=["status"])
         self.forget_keys()
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def of_user(self, user: Any) -> "MembershipQuerySet":
+        """Return where a user belongs, with the tenants, in the order of a list."""
+        return self.filter(user=user).select_related("tenant").order_by("tenant__slug")
+
+    def of_tenant(self, tenant: Tenant) -> "MembershipQuerySet":
+        return (
+            self.filter(tenant=tenant)
+            .select_related("tenant", "user")
+            .order_by("user__email")
+        )
+
+
+class Membership(TenantOwned):
+    """A person's part in a tenant."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, related_name="memberships"
+    )
+    # Who is removed as a user is removed as a member first, which is an event.
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=7, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TenantManager.from_queryset(MembershipQuerySet)()  # type: ignore[misc]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "user"],
+                name="tenants_membership_unique",
+                violation_error_message="This person is a member already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.tenant}"
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        return RIGHTS[self.role]
+
+
+class LoginCountQuerySet(models.QuerySet["LoginCount"]):
+    def forget(self, now: datetime) -> int:
+        """Delete the counts that say nothing any more; return how many."""
+        ended = Q(last_failed_at__lt=now - LOGIN_MEMORY)
+        ended &= Q(blocked_until=None) | Q(blocked_until__lt=now)
+        ended &= Q(trusted_until=None) | Q(trusted_until__lt=now)
+        return self.filter(ended).delete()[0]
+
+
+class LoginCount(models.Model):
+    """Log-ins that failed, of an account from an address (`tenants.throttle`).
+
+    An empty account stands for any account, an empty address for any address. The
+    account is a MAC of what was typed: people type passwords there.
+    """
+
+    account = models.CharField(max_length=64, blank=True)
+    address = models.CharField(max_length=43, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    last_failed_at = models.DateTimeField(db_index=True)
+    blocked_until = models.DateTimeField(null=True)
+    trusted_until = models.DateTimeField(null=True)
+
+    objects = LoginCountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "address"], name="tenants_login_count_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.failures} from {self.address or 'anywhere'}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.account, self.address
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -358,7 +447,29 @@ class AccessEvent(TenantOwned):
             models.Index(
                 fields=["tenant", "action", "-id"], name="access_events_by_action"
             ),
+            models.Index(
+                fields=["tenant", "object_id", "-id"], name="access_events_by_object"
+            ),
+            # Not of one tenant: an operator asks what somebody did anywhere.
+            models.Index(fields=["actor_name", "-id"], name="access_events_by_actor"),
         ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_id}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": str(self.pk),
+            "recorded_at": int(self.recorded_at.timestamp()),
+            "action": self.action,
+            "actor_kind": self.actor_kind,
+            "actor_id": self.actor_id,
+            "actor": self.actor_name,
+            "address": self.address,
+            "request_id": self.request_id,
+            "object_kind": self.object_kind,
+            "object_id": self.object_id,
+            "before": self.before,
+            "after": self.after,
+            "reason": self.reason,
+        }

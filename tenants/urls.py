@@ -1,8 +1,14 @@
-from django.urls import path
+"""Routes of this app. Pages of a tenant have two addresses: /t/<slug>/… names it."""
 
-from tenants import api
+from typing import Any
 
-v1 = [
+from django.urls import URLPattern, path
+from django.views.generic import RedirectView
+
+from tenants import api, audit_api, event_pages, member_pages
+from tenants import pages as own_pages
+
+v1: list[URLPattern] = [
     path("v1/api-keys", api.ApiKeyList.as_view(), name="api-key-list"),
     path("v1/api-keys/<str:name>", api.ApiKeyDetail.as_view(), name="api-key-detail"),
     path(
@@ -14,5 +20,31 @@ v1 = [
         "v1/api-keys/<str:name>/revoke",
         api.ApiKeyRevocation.as_view(),
         name="api-key-revoke",
+    ),
+    path("v1/audit/events", audit_api.EventList.as_view(), name="events"),
+]
+
+
+def _of_tenant(route: str, view: Any, name: str) -> list[URLPattern]:
+    return [
+        path(route, view, name=name),
+        path(f"t/<slug:slug>/{route}", view, name=name),
+    ]
+
+
+pages: list[URLPattern] = [
+    path("", own_pages.front, name="home"),
+    path("t/<slug:slug>", own_pages.overview, name="home"),
+    path("login", own_pages.log_in, name="log-in"),
+    path("logout", own_pages.log_out, name="log-out"),
+    path("account", own_pages.account, name="account"),
+    path("switch", own_pages.switch, name="switch"),
+    # Where a changed password is an access event.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account")),
+    *_of_tenant("audit", event_pages.audit, "audit"),
+    *_of_tenant("members", member_pages.members, "members"),
+    *_of_tenant("members/<uuid:member_id>", member_pages.member_detail, "member"),
+    *_of_tenant(
+        "members/<uuid:member_id>/remove", member_pages.remove, "member-remove"
     ),
 ]

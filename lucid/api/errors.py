@@ -7,10 +7,12 @@ from typing import Any
 import psycopg
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, InternalError, OperationalError
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template import loader
 from rest_framework import exceptions
 
 from lucid.api.rendering import Answer
+from lucid.page_middleware import is_page
 
 logger = logging.getLogger(__name__)
 
@@ -203,11 +205,15 @@ def answer_exception(exception: Exception, context: dict[str, Any]) -> Answer | 
     return answer
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> Answer:
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_page(request):
+        return HttpResponse(loader.render_to_string("404.html"), status=404)
     return answer_error(not_found("path"), request)
 
 
-def server_error(request: HttpRequest) -> Answer:
+def server_error(request: HttpRequest) -> HttpResponse:
+    if is_page(request):
+        return HttpResponse(loader.render_to_string("500.html"), status=500)
     error = ApiError(Code.INTERNAL_ERROR, "A fault on our side; it has been logged.")
     return answer_error(error, request)
 

@@ -1,14 +1,13 @@
 """Keyset pages: `limit` and an opaque `cursor`, never a count (WIRE section 1)."""
 
 import base64
-import binascii
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 
-from lucid.api.errors import invalid
+from lucid.api.errors import ApiError, invalid
 
 DEFAULT_LIMIT = 50
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
@@ -29,18 +28,17 @@ def cut(rows: Any, limit: int) -> tuple[list[Any], bool]:
 
 def encode_cursor(position: int) -> str:
     """Return the cursor of the rows that come after `position`, newest first."""
-    return base64.urlsafe_b64encode(b"c%d" % position).decode().rstrip("=")
+    return _encode(b"c%d" % position)
 
 
 def decode_cursor(cursor: str) -> int:
     """Return the position that `encode_cursor` was given; 400 for anything else."""
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        position = int(text.removeprefix("c"))
-    except (binascii.Error, ValueError):
+        position = int(_decode(cursor).removeprefix("c"))
+    except ValueError:
         position = -1
     if position < 0 or position >= 1 << 63 or encode_cursor(position) != cursor:
-        raise invalid({"cursor": ["Not a cursor of this list."]})
+        raise _no_cursor()
     return position
 
 
@@ -64,5 +62,34 @@ def decode_place(cursor: str) -> tuple[datetime, UUID]:
     except (ValueError, OverflowError):
         is_ours = False
     if not is_ours:
-        raise invalid({"cursor": ["Not a cursor of this list."]})
+        raise _no_cursor()
     return moment, identifier
+
+
+def encode_id_cursor(row_id: UUID) -> str:
+    """Return the cursor of the rows after one, in a list that ids of UUIDv7 order."""
+    return _encode(b"u%s" % row_id.hex.encode())
+
+
+def decode_id_cursor(cursor: str) -> UUID:
+    """Return the id that `encode_id_cursor` was given; 400 for anything else."""
+    try:
+        row_id = UUID(hex=_decode(cursor).removeprefix("u"))
+    except ValueError:
+        raise _no_cursor() from None
+    if encode_id_cursor(row_id) != cursor:
+        raise _no_cursor()
+    return row_id
+
+
+def _encode(text: bytes) -> str:
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> str:
+    """Return the text of a cursor; ValueError where it can be none."""
+    return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+
+
+def _no_cursor() -> ApiError:
+    return invalid({"cursor": ["Not a cursor of this list."]})

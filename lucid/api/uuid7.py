@@ -12,3 +12,8 @@ def uuid7() -> UUID:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return UUID(int=value)
+
+
+def earliest(seconds: float) -> UUID:
+    """Return the least UUID of that time: for keys that are ordered by time."""
+    return UUID(int=int(seconds * 1000) << 80)

@@ -113,6 +113,10 @@ TABLE: dict[str, list[Call]] = {
     ],
     "v1/mmr/root": [("GET", "/v1/mmr/root", None, own)],
     "v1/signer/pubkey": [("GET", "/v1/signer/pubkey", None, own)],
+    "v1/audit/events": [
+        ("GET", "/v1/audit/events", None, own),
+        ("GET", "/v1/audit/events?object_id={receipt_id}", None, own),
+    ],
     "v1/keys": [
         ("GET", "/v1/keys", None, own),
         ("GET", "/v1/keys?tenant={slug}", None, public),

@@ -229,6 +229,7 @@ def test_the_number_of_queries_does_not_grow_with_the_log(
 ):
     grow(alice, 513)
     check(alice)
-    # The key, the receipt with its log, the signing keys, full tiles, partial ones.
-    with django_assert_max_num_queries(6):
+    # The key, the receipt with its log, the signing keys, full tiles, partial ones,
+    # and the access event.
+    with django_assert_max_num_queries(7):
         check(alice, "run-300")

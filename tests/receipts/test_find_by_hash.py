@@ -142,6 +142,7 @@ def test_the_number_of_queries_does_not_grow_with_the_log(
 ):
     receipts = grow(alice, 513)
     find(alice, receipts[0])
-    # The key, the receipt with its log, the signing keys, full tiles, partial ones.
-    with django_assert_max_num_queries(6):
+    # The key, the receipt with its log, the signing keys, full tiles, partial ones,
+    # and the access event.
+    with django_assert_max_num_queries(7):
         find(alice, receipts[300])

@@ -38,10 +38,12 @@ class FirstStart:
             self.printed = run.output
             [self.key] = set(re.findall(r"lk_test_\w+", run.output))
             [(self.email, self.password)] = re.findall(
-                r"Login +\S+/admin/ +(\S+) +(\S+)", run.output
+                r"Login +\S+/login +(\S+) +(\S+)", run.output
             )
             self.answer = paste(run.output[run.output.index("curl ") :])
-            self.admin = log_in(self.url, self.email, self.password, tree)
+            who = (self.email, self.password, tree)
+            self.admin = log_in(f"{self.url}/admin/login/?next=/admin/", *who)
+            self.overview = log_in(f"{self.url}/login", *who)
             run.press_ctrl_c()
             run.wait_for_end()
 
@@ -51,15 +53,16 @@ def first_start(tree) -> FirstStart:
     return FirstStart(tree)
 
 
-def log_in(url: str, email: str, password: str, folder: Path) -> str:
-    """Fill in the form of the admin pages; return the page behind it."""
-    jar = str(folder / "cookies")
-    form = curl("-c", jar, f"{url}/admin/login/?next=/admin/")
-    [token] = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
+def log_in(form: str, email: str, password: str, folder: Path) -> str:
+    """Fill in the form at an address; return the page behind it."""
+    jar = str(folder / f"cookies{len(form)}")
+    [token] = re.findall(
+        r'name="csrfmiddlewaretoken" value="(\w+)"', curl("-c", jar, form)
+    )
     fields = {"csrfmiddlewaretoken": token, "username": email, "password": password}
     data = [word for name in fields for word in ("--data-urlencode", name)]
     data[1::2] = [f"{name}={value}" for name, value in fields.items()]
-    return curl("-L", "-b", jar, "-c", jar, *data, f"{url}/admin/login/?next=/admin/")
+    return curl("-L", "-b", jar, "-c", jar, *data, form)
 
 
 def test_a_newcomer_has_all_it_takes_within_five_seconds(first_start):
@@ -77,6 +80,10 @@ def test_the_printed_curl_makes_a_receipt(first_start):
 
 def test_the_printed_login_opens_the_admin_pages(first_start):
     assert "/admin/logout/" in first_start.admin
+
+
+def test_the_printed_login_opens_the_pages_of_the_demo_tenant(first_start):
+    assert "<strong>admin</strong> of this tenant" in first_start.overview
 
 
 @pytest.fixture

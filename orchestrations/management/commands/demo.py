@@ -116,7 +116,8 @@ class Command(quickstart.Command):
             f"API key     {self.key}",
             f"            Of the tenant {TENANT}, for test data. {_key_file()} keeps it"
             " for the next start.",
-            f"Login       {self.url}/admin/  {login}",
+            f"Login       {self.url}/login  {login}",
+            f"            The same for operators, at {self.url}/admin/",
             f"            {_about_password(first_use)}",
             f"Model       {MODEL}, at {self.model_url}/v1 as provider `custom`",
             "",

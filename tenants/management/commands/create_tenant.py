@@ -1,7 +1,9 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import transaction
 
+from tenants import events
 from tenants.commands import JsonCommand, full_clean, rate
 from tenants.models import Tenant
 
@@ -30,13 +32,22 @@ class Command(JsonCommand):
             requests_per_minute=options["requests_per_minute"],
         )
         full_clean(tenant)
-        tenant.save()
         data = {
             "id": tenant.pk,
             "slug": tenant.slug,
             "name": tenant.name,
             "requests_per_minute": tenant.requests_per_minute,
         }
+        with transaction.atomic():
+            tenant.save()
+            events.record(
+                events.command_line(),
+                "tenant.created",
+                tenant_id=tenant.pk,
+                kind="tenant",
+                object_id=tenant.slug,
+                after={name: data[name] for name in data if name != "id"},
+            )
         self.report(
             data, f"Tenant {tenant.slug} ({tenant.pk}).", as_json=options["json"]
         )

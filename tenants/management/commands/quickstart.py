@@ -17,12 +17,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, connections, transaction
 
 from lucid.first_use import BASE_DIR
-from tenants import database_role
+from tenants import database_role, members
 from tenants.api_keys import create_key
 from tenants.database_role import complaint_about
 from tenants.events import command_line
 from tenants.isolation import across_tenants
 from tenants.models import Mode, Tenant, User
+from tenants.roles import Role
 
 TENANT = "demo"
 LOGIN = "operator@localhost"
@@ -122,7 +123,8 @@ class Command(BaseCommand):
         actor = command_line()
         _, key = create_key(actor, tenant, "quickstart", ["*"], Mode.TEST)
         password = secrets.token_urlsafe(12)
-        User.objects.create_superuser(LOGIN, password)
+        user = User.objects.create_superuser(LOGIN, password)
+        members.add(actor, tenant, user, Role.ADMIN)
         return {"key": key, "password": password}
 
     def parts(self) -> Iterator[Process]:
@@ -201,6 +203,7 @@ class Command(BaseCommand):
         lines = [f"Lucid is at {self.url}  (Ctrl-C stops it)", ""]
         if not first_use:
             lines += [
+                f"Log in at {self.url}/login",
                 "The API key and password were shown on the first start. For others:",
                 f"  .venv/bin/python manage.py create_api_key {TENANT} --test"
                 " --name mine --scope '*'",
@@ -209,7 +212,8 @@ class Command(BaseCommand):
             return "\n".join(lines)
         lines += [
             f"API key     {first_use['key']}",
-            f"Login       {self.url}/admin/  {LOGIN}  {first_use['password']}",
+            f"Login       {self.url}/login  {LOGIN}  {first_use['password']}",
+            f"            The same for operators, at {self.url}/admin/",
             "            Both are shown this one time.",
             "",
             "A first receipt:",

@@ -1,0 +1,39 @@
+"""That a receipt was read by a person, or verified, as access events.
+
+Written before anything is shown. Where it cannot be written, as the disk is full or the
+database a standby, nothing is shown either: whoever could stop the writing could else
+read unseen. Verifying does not depend on it, as evidence verifies offline.
+"""
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+
+from receipts.models import Receipt
+from receipts.verdicts import Checked
+from tenants import events
+from tenants.authentication import acting
+
+KIND = "receipt"
+
+
+def note_reading(request: HttpRequest, receipt: Receipt) -> None:
+    """Note that the person who is logged in reads a receipt."""
+    events.record(
+        events.person(request),
+        "receipt.read",
+        tenant_id=receipt.tenant_id,
+        kind=KIND,
+        object_id=receipt.pk,
+    )
+
+
+def note_verification(request: Request, receipt: Receipt, checked: Checked) -> None:
+    """Note that a program had a receipt verified, and what came of it."""
+    events.record(
+        acting(request),
+        "receipt.verified",
+        tenant_id=receipt.tenant_id,
+        kind=KIND,
+        object_id=receipt.pk,
+        after={"verdict": str(checked.verdict)},
+    )

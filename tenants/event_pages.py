@@ -1,0 +1,96 @@
+"""The page of access events: who did what in a tenant."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from lucid.api.errors import ApiError
+from lucid.api.pagination import cut, encode_id_cursor
+from tenants.event_filter import EventFilter
+from tenants.forms import EventFilterForm
+from tenants.models import AccessEvent
+from tenants.page_access import PageRequest, member
+from tenants.roles import Right
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An event as the page has it."""
+
+    event: AccessEvent
+
+    @property
+    def title(self) -> str:
+        words = self.event.action.replace(".", " ").replace("_", " ")
+        return (words[:1].upper() + words[1:]).replace("Api key", "API key")
+
+    @property
+    def kind(self) -> str:
+        return self.event.object_kind.replace("_", " ").replace("api key", "API key")
+
+    @property
+    def actor_kind(self) -> str:
+        return self.event.get_actor_kind_display().replace("Api Key", "API key")
+
+    @property
+    def is_short(self) -> bool:
+        """Whether what changed fits beside the event, where nobody has to unfold it."""
+        texts = [text or "" for change in self.changes for text in change]
+        return len(self.changes) <= 2 and sum(map(len, texts)) <= 80
+
+    @property
+    def changes(self) -> list[tuple[str, str | None, str | None]]:
+        """Each member that is told of, with its value before and after."""
+        before, after = self.event.before or {}, self.event.after or {}
+        return [
+            (name.replace("_", " "), _text(before, name), _text(after, name))
+            for name in {**before, **after}
+        ]
+
+
+def _text(values: dict[str, Any], name: str) -> str | None:
+    if name not in values:
+        return None
+    value = values[name]
+    if value in ("", None, [], {}):
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@member(can=Right.READ_EVENTS)
+def audit(request: PageRequest) -> HttpResponse:
+    form = EventFilterForm(request.GET)
+    if not form.is_valid():
+        return render(request, "tenants/audit.html", {"form": form}, status=400)
+    query = form.as_filter(request.GET.get("cursor") or None)
+    try:
+        rows, next_cursor = _page(request, query)
+    except ApiError:  # a cursor that somebody has made up
+        context = {"form": form, "bad_cursor": True}
+        return render(request, "tenants/audit.html", context, status=400)
+    context = {
+        "form": form,
+        "chips": [_chip(request, *chip) for chip in form.chips],
+        "rows": [Shown(event) for event in rows],
+        "next_cursor": next_cursor,
+        "is_newest": query.cursor is None,
+    }
+    return render(request, "tenants/audit.html", context)
+
+
+def _page(
+    request: PageRequest, query: EventFilter
+) -> tuple[list[AccessEvent], str | None]:
+    rows, more = cut(query.newest(request.member.tenant.pk), query.limit)
+    return rows, encode_id_cursor(rows[-1].pk) if more else None
+
+
+def _chip(request: PageRequest, name: str, label: str, value: str) -> dict[str, str]:
+    """Return a filter with the address of the page without it."""
+    others = request.GET.copy()
+    for gone in (name, "cursor"):
+        others.pop(gone, None)
+    return {"label": label, "value": value, "url": f"?{others.urlencode()}"}

@@ -1,0 +1,158 @@
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django import forms
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.core.exceptions import ValidationError
+
+from lucid.api.addresses import client_address
+from tenants import throttle
+from tenants.event_filter import EventFilter
+from tenants.models import Membership, User
+from tenants.roles import Role
+
+
+class TellsToWait(AuthenticationForm):
+    """Says for how long the next try has to wait, of any account alike."""
+
+    error_messages = {
+        "invalid_login": "This e-mail address and password do not belong together.",
+        "wait": "Log-ins have failed too often. Wait %(time)s before the next try:"
+        " until then the right password is refused too.",
+        "inactive": "This account is not active.",
+    }
+
+    def get_invalid_login_error(self) -> ValidationError:
+        email = self.cleaned_data.get("username", "")
+        address = client_address(self.request) if self.request else None
+        seconds = throttle.seconds_to_wait(email, address)
+        if not seconds:
+            return super().get_invalid_login_error()
+        message = self.error_messages["wait"]
+        return ValidationError(message, "wait", {"time": _in_words(seconds)})
+
+
+def _in_words(seconds: int) -> str:
+    if seconds >= 120:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds} seconds" if seconds > 1 else "a second"
+
+
+class LogInForm(TellsToWait):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, label_suffix="", **options)
+        email = self.fields["username"]
+        email.label = "E-mail address"
+        email.widget.attrs["inputmode"] = "email"
+
+
+class OperatorLogInForm(TellsToWait, AdminAuthenticationForm):
+    error_messages = {
+        **AdminAuthenticationForm.error_messages,
+        **TellsToWait.error_messages,
+    }
+
+
+class ChangePasswordForm(PasswordChangeForm):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, label_suffix="", **options)
+        self.fields["old_password"].widget.attrs.pop("autofocus", None)
+        self.fields["new_password2"].label = "New password again"
+
+
+class PlainForm(forms.Form):
+    def __init__(self, given: Any = None, *, initial: Any = None) -> None:
+        super().__init__(given, initial=initial, label_suffix="")
+
+
+class AddMemberForm(PlainForm):
+    email = forms.EmailField(
+        label="E-mail address",
+        help_text="Of somebody who has an account on this server already.",
+    )
+    role = forms.ChoiceField(choices=Role.choices)
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].lower()
+        self.user = User.objects.filter(email=email, is_active=True).first()
+        if self.user is None:
+            raise ValidationError(
+                "There is no account with this address. Whoever runs this server makes"
+                " one with: manage.py create_user"
+            )
+        return email
+
+
+class RoleForm(PlainForm):
+    role = forms.ChoiceField(choices=Role.choices)
+
+
+class RemoveMemberForm(PlainForm):
+    email = forms.CharField(
+        label="Type the e-mail address of the member",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    reason = forms.CharField(
+        required=False, max_length=500, help_text="Is kept with the access event."
+    )
+
+    def __init__(self, membership: Membership, given: Any = None) -> None:
+        super().__init__(given)
+        self.membership = membership
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].strip().lower()
+        if email != self.membership.user.email:
+            raise ValidationError("This is not the address of this member.")
+        return email
+
+
+class EventFilterForm(PlainForm):
+    """The filters of the page of access events, as its address has them."""
+
+    actor = forms.CharField(
+        required=False, max_length=200, label="Who", help_text="E-mail or key prefix"
+    )
+    action = forms.CharField(
+        required=False, max_length=60, label="What", help_text="As api_key.revoked"
+    )
+    object = forms.CharField(
+        required=False, max_length=200, label="Which", help_text="An id, exactly"
+    )
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(given)
+        for name, label in (("from", "From"), ("to", "To")):  # `from` is a keyword
+            self.fields[name] = forms.DateField(
+                required=False,
+                label=label,
+                help_text="A day, in UTC",
+                widget=forms.DateInput(attrs={"type": "date"}),
+            )
+
+    @property
+    def chips(self) -> list[tuple[str, str, str]]:
+        """The filters that are set: name, label and value."""
+        return [
+            (name, str(self.fields[name].label), str(value))
+            for name, value in self.cleaned_data.items()
+            if value
+        ]
+
+    def as_filter(self, cursor: str | None) -> EventFilter:
+        given = self.cleaned_data
+        return EventFilter(
+            cursor=cursor,
+            actor=given["actor"] or None,
+            action=given["action"] or None,
+            object_id=given["object"] or None,
+            since=_moment(given["from"], time.min),
+            until=_moment(given["to"], time(23, 59, 59)),
+        )
+
+
+def _moment(day: date | None, hour: time) -> int | None:
+    if day is None:
+        return None
+    return max(int(datetime.combine(day, hour, UTC).timestamp()), 0)

@@ -1,0 +1,108 @@
+"""Pages of a person rather than of a tenant: in, out, the account, and the overview."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.cache import add_never_cache_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from tenants import events
+from tenants.forms import ChangePasswordForm, LogInForm
+from tenants.page_access import CHOSEN, PageRequest, member, signed_in
+from tenants.roles import Right
+
+
+def front(request: HttpRequest) -> HttpResponse:
+    """The overview to those who are logged in, to others what this is."""
+    if request.user.is_authenticated:
+        return overview(request)
+    return render(request, "home.html")
+
+
+@member()
+def overview(request: PageRequest) -> HttpResponse:
+    rights = [right for right in Right if request.member.may(right)]
+    return render(request, "tenants/overview.html", {"rights": rights})
+
+
+@sensitive_post_parameters("password")
+def log_in(request: HttpRequest) -> HttpResponse:
+    target = _local(request.POST.get("next") or request.GET.get("next", ""))
+    if request.user.is_authenticated:
+        return redirect(target)
+    form = LogInForm(request, data=request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        login(request, form.get_user())  # with a new session key
+        return redirect(target)
+    return _uncached(request, "tenants/log_in.html", {"form": form, "next": target})
+
+
+@require_POST
+def log_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect("home")
+
+
+@sensitive_post_parameters()
+@signed_in
+def account(request: PageRequest) -> HttpResponse:
+    form = ChangePasswordForm(request.user, data=request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        _change_password(request, form)
+        messages.success(
+            request, "The password is changed. You are logged out everywhere else."
+        )
+        return redirect("account")
+    return render(request, "tenants/account.html", {"form": form}, status=_status(form))
+
+
+@require_POST
+@signed_in
+def switch(request: PageRequest) -> HttpResponse:
+    slug = request.POST.get("tenant", "")
+    if slug not in {row.tenant.slug for row in request.member.memberships}:
+        raise Http404
+    request.session[CHOSEN] = slug
+    return redirect("home", slug=slug)
+
+
+@transaction.atomic
+def _change_password(request: HttpRequest, form: ChangePasswordForm) -> None:
+    user = form.save()
+    # Other sessions know the old one, which ends them.
+    update_session_auth_hash(request, user)
+    events.record(
+        events.person(request),
+        "password.changed",
+        tenant_id=None,
+        kind="user",
+        object_id=user.email,
+    )
+
+
+def _local(url: str) -> str:
+    """Return an address on this server, whatever was asked for."""
+    is_path = url.startswith("/") and url.isprintable() and "\\" not in url
+    # Django knows more ways to write the name of another server.
+    if is_path and url_has_allowed_host_and_scheme(url, allowed_hosts=None):
+        return url
+    return resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+def _uncached(
+    request: HttpRequest, template: str, context: dict[str, Any]
+) -> HttpResponse:
+    answer = render(request, template, context, status=_status(context["form"]))
+    add_never_cache_headers(answer)
+    return answer
+
+
+def _status(form: Any) -> int:
+    return 400 if form.errors else 200

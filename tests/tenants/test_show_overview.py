@@ -1,0 +1,59 @@
+"""The first page after logging in: what one may do, and the doors to it."""
+
+import re
+
+import pytest
+
+from tests.tenants.people import new_person
+
+READS = ["Read orchestrations and their calls", "Read what was spent, and on what"]
+AUDITS = [
+    "Read receipts",
+    "Verify receipts",
+    "Export receipts and their evidence",
+    "Read who did what in this tenant",
+]
+MANAGES = [
+    "Issue, rotate and revoke keys",
+    "Set prices and budgets",
+    "Set providers and their credentials",
+    "Add and remove members, and change their roles",
+]
+SEES = ["See who belongs to this tenant"]
+
+
+@pytest.mark.parametrize(
+    ("role", "rights", "doors"),
+    [
+        ("analyst", READS + SEES, ["Overview", "Members"]),
+        ("auditor", AUDITS + READS + SEES, ["Overview", "Access events", "Members"]),
+        (
+            "admin",
+            AUDITS + READS + SEES + MANAGES,
+            ["Overview", "Access events", "Members"],
+        ),
+    ],
+)
+def test_each_role_has_its_rights_and_the_doors_to_them(acme, role, rights, doors):
+    page = new_person(acme, role).get("/").content.decode()
+    listed = page.partition('<ul class="rights">')[2].partition("</ul>")[0]
+    assert sorted(re.findall("<li>(.+?)</li>", listed)) == sorted(rights)
+    side = page.partition('<nav class="side"')[2].partition("</nav>")[0]
+    assert re.findall('href="[^"]+"[^>]*>(.+?)</a>', side) == [*doors, "Account"]
+
+
+def test_each_door_leads_to_a_page_of_that_tenant(acme, admin):
+    page = admin.get("/").content.decode()
+    side = page.partition('<nav class="side"')[2].partition("</nav>")[0]
+    addresses = re.findall('href="([^"]+)"', side)
+    assert addresses[0] == f"/t/{acme.slug}"
+    for address in addresses:
+        there = admin.get(address)
+        assert there.status_code == 200
+        assert f'href="{address}" aria-current="page"' in there.content.decode()
+
+
+def test_nobody_in_particular_sees_the_home_page(client):
+    page = client.get("/").content.decode()
+    assert "A notary for AI inference" in page
+    assert 'href="/login"' in page
