@@ -19,7 +19,7 @@ from django.utils import timezone
 from receipts import base58
 from receipts.ed25519 import Signer
 from receipts.entry import Entry, make_entry
-from receipts.keyring import Keyring, keyring_for, new_key
+from receipts.keyring import Keyring, keyring_for, log_of, new_key
 from receipts.ledger import (
     LedgerUnavailable,
     Logged,
@@ -169,6 +169,11 @@ def _revoke(
             f"Signatures by this key count up to index {key.last_index}: a revocation"
             " can only lower that."
         )
+    last = log_of(key.tenant_id, key.mode).size - 1
+    if last_valid_index > last:
+        raise RefusedChange(
+            f"The log has no entry {last_valid_index} yet; its last is {last}."
+        )
     new, signing = _without(key, keyring)
     claims: dict[str, Any] = {
         "key_change": "revoked",
@@ -179,10 +184,6 @@ def _revoke(
     key.status, key.last_index = Status.REVOKED, last_valid_index
 
     def settle(index: int) -> None:
-        if last_valid_index >= index:
-            raise RefusedChange(
-                f"The log has no entry {last_valid_index} yet; its last is {index - 1}."
-            )
         if new:
             new.first_index = index
 
