@@ -224,7 +224,11 @@ def _entry(
 
     Who it was by name is in the access event, which names this receipt.
     """
-    said = {"purpose": purpose, "changed_by": "operator", "reason": reason.strip()}
+    said = {
+        "purpose": str(purpose),  # no JSON has an enum
+        "changed_by": "operator",
+        "reason": reason.strip(),
+    }
     run_id = f"key_{uuid.uuid4().hex}"
     return make_entry(keyring, "key_rotation", run_id, None, claims | said)
 

@@ -29,6 +29,22 @@ def _receipt_key(key: SigningKey) -> ReceiptKey:
     )
 
 
+def describe(key: SigningKey) -> dict[str, Any]:
+    """Return what operators are told of a key: everything but the seed."""
+    return {
+        "kid": key.kid,
+        "tenant": key.tenant.slug,
+        "mode": key.mode,
+        "purpose": key.purpose,
+        "status": key.status,
+        "first_index": key.first_index,
+        "last_index": key.last_index,
+        "overlap_until": key.overlap_until and key.overlap_until.isoformat(),
+        "master_key_id": key.master_key_id,
+        "created_at": key.created_at.isoformat(),
+    }
+
+
 def signed_key_set(log: Log, keyring: Keyring) -> str:
     """Return the note that tells an offline verifier which receipt keys count."""
     return keyring.sign_note(key_set_of(log).text())

@@ -164,7 +164,9 @@ class TestAReceiptKeyInUse:
         stolen = active_kid(alice)
         change = revoke(alice, stolen, 0)
         assert change is not None
-        event = AccessEvent.objects.filter(tenant=alice.tenant).latest("pk")
+        event = AccessEvent.objects.filter(tenant=alice.tenant).latest("recorded_at")
+        assert event.before
+        assert event.after
         assert (event.action, event.object_id) == ("signing_key.revoked", stolen)
         assert event.reason == THEFT
         assert (event.before["status"], event.before["last_index"]) == ("active", None)
