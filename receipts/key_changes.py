@@ -31,6 +31,7 @@ from receipts.models import Log, SigningKey
 from receipts.note import VerifierKey
 from tenants import events
 from tenants.events import Actor, ActorKind
+from tenants.isolation import across_tenants, working_for
 from tenants.models import Tenant
 
 Purpose = SigningKey.Purpose
@@ -75,9 +76,10 @@ def rotate_key(
     """
     _check_reason(reason)
     return _persistently(
+        tenant.pk,
         lambda: _rotate(
             keyring_for(tenant.pk, mode), mode, purpose, actor, reason, overlap
-        )
+        ),
     )
 
 
@@ -92,15 +94,18 @@ def revoke_key(
     _check_reason(reason)
     if last_valid_index < -1:
         raise RefusedChange("The last valid index is -1 or more.")
-    return _persistently(lambda: _revoke(key.pk, last_valid_index, actor, reason))
+    return _persistently(
+        key.tenant_id, lambda: _revoke(key.pk, last_valid_index, actor, reason)
+    )
 
 
 def end_overlaps() -> int:
     """Retire the checkpoint keys whose overlap is over; return how many."""
-    due = SigningKey.objects.filter(
-        status=Status.RETIRING, overlap_until__lte=timezone.now()
-    )
-    return sum(_end_overlap(key) for key in due)
+    with across_tenants():
+        due = SigningKey.objects.filter(
+            status=Status.RETIRING, overlap_until__lte=timezone.now()
+        )
+        return sum(_end_overlap(key) for key in due)
 
 
 def _check_reason(reason: str) -> None:
@@ -108,10 +113,11 @@ def _check_reason(reason: str) -> None:
         raise RefusedChange(f"A reason has 1 to {MAX_REASON} printable characters.")
 
 
-def _persistently(change: Callable[[], Done]) -> Done:
+def _persistently(tenant_id: UUID, change: Callable[[], Done]) -> Done:
     for _ in range(ATTEMPTS):
         try:
-            return change()
+            with working_for(tenant_id):
+                return change()
         except StaleKeyring:
             continue
     raise LedgerUnavailable

@@ -21,6 +21,7 @@ from receipts.sealing import (
 )
 from tenants import events
 from tenants.events import Actor
+from tenants.isolation import across_tenants
 
 BATCH = 200  # rows, some 100 ms
 ROUNDS = 5  # over a table whose rows others seal under an older key meanwhile
@@ -42,7 +43,8 @@ class Resealed:
 
 
 def count_outdated() -> int:
-    return sum(_outdated(column).count() for column in sealed_columns)
+    with across_tenants():
+        return sum(_outdated(column).count() for column in sealed_columns)
 
 
 def reseal(actor: Actor, advance: Callable[[int], Any]) -> Resealed:
@@ -50,6 +52,11 @@ def reseal(actor: Actor, advance: Callable[[int], Any]) -> Resealed:
 
     Rows whose master key is not configured are counted and left as they are.
     """
+    with across_tenants():
+        return _reseal(actor, advance)
+
+
+def _reseal(actor: Actor, advance: Callable[[int], Any]) -> Resealed:
     done = Resealed(master_key_in_use())
     for column in sealed_columns:
         table = column.model._meta.db_table
