@@ -74,12 +74,9 @@ def rotate_key(
     A checkpoint key goes on signing beside the new one for the time of `overlap`.
     The log has to be there. Raises RefusedChange or LedgerUnavailable.
     """
-    _check_reason(reason)
+    order = _Order(actor, _checked(reason))
     return _persistently(
-        tenant.pk,
-        lambda: _rotate(
-            keyring_for(tenant.pk, mode), mode, purpose, actor, reason, overlap
-        ),
+        tenant.pk, lambda: _rotate(tenant.pk, mode, purpose, overlap, order)
     )
 
 
@@ -91,11 +88,11 @@ def revoke_key(
     A key in use is replaced by a fresh one, so that the log goes on. None: the key
     was revoked at this very index before. Raises RefusedChange or LedgerUnavailable.
     """
-    _check_reason(reason)
+    order = _Order(actor, _checked(reason))
     if last_valid_index < -1:
         raise RefusedChange("The last valid index is -1 or more.")
     return _persistently(
-        key.tenant_id, lambda: _revoke(key.pk, last_valid_index, actor, reason)
+        key.tenant_id, lambda: _revoke(key.pk, last_valid_index, order)
     )
 
 
@@ -108,9 +105,16 @@ def end_overlaps() -> int:
         return sum(_end_overlap(key) for key in due)
 
 
-def _check_reason(reason: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _Order:
+    actor: Actor
+    reason: str
+
+
+def _checked(reason: str) -> str:
     if not reason.isprintable() or not 1 <= len(reason.strip()) <= MAX_REASON:
         raise RefusedChange(f"A reason has 1 to {MAX_REASON} printable characters.")
+    return reason.strip()
 
 
 def _persistently(tenant_id: UUID, change: Callable[[], Done]) -> Done:
@@ -124,17 +128,13 @@ def _persistently(tenant_id: UUID, change: Callable[[], Done]) -> Done:
 
 
 def _rotate(
-    keyring: Keyring,
-    mode: str,
-    purpose: str,
-    actor: Actor,
-    reason: str,
-    overlap: timedelta,
+    tenant_id: UUID, mode: str, purpose: str, overlap: timedelta, order: _Order
 ) -> Change:
+    keyring = keyring_for(tenant_id, mode)
     old = SigningKey.objects.get(
-        tenant_id=keyring.tenant_id, mode=mode, purpose=purpose, status=Status.ACTIVE
+        tenant_id=tenant_id, mode=mode, purpose=purpose, status=Status.ACTIVE
     )
-    new, signer = new_key(keyring.tenant_id, mode, purpose)
+    new, signer = new_key(tenant_id, mode, purpose)
     claims: dict[str, Any] = {
         "key_change": "rotated",
         "old_key": {"kid": old.kid},
@@ -143,13 +143,10 @@ def _rotate(
     signing = keyring
     old.status = Status.RETIRED
     if purpose == Purpose.CHECKPOINT:
-        old.status, old.overlap_until = Status.RETIRING, timezone.now() + overlap
-        until = old.overlap_until.timestamp()
-        claims["old_key"]["overlap_until"] = int(until)
-        beside = (keyring.checkpoint_signer, until)
-        signing = replace(
-            keyring, checkpoint_signer=signer, retiring=(beside, *keyring.retiring)
-        )
+        end = timezone.now() + overlap
+        old.status, old.overlap_until = Status.RETIRING, end
+        claims["old_key"]["overlap_until"] = int(end.timestamp())
+        signing = keyring.overlapping(signer, end.timestamp())
 
     def settle(index: int) -> None:
         if purpose == Purpose.CHECKPOINT:
@@ -157,29 +154,18 @@ def _rotate(
         else:
             old.last_index, new.first_index = index, index + 1
 
-    entry = _entry(keyring, purpose, claims, reason)
-    return _change(signing, entry, old, new, settle, actor, "rotated", reason)
+    entry = _entry(keyring, purpose, claims, order)
+    return _change(signing, entry, old, new, settle, "rotated", order)
 
 
-def _revoke(
-    key_id: int, last_valid_index: int, actor: Actor, reason: str
-) -> Change | None:
+def _revoke(key_id: int, last_valid_index: int, order: _Order) -> Change | None:
     known = SigningKey.objects.get(pk=key_id)
     keyring = keyring_for(known.tenant_id, known.mode)
     # Read after the keyring: the version that the ledger compares is older.
     key = SigningKey.objects.get(pk=key_id)
     if key.status == Status.REVOKED and key.last_index == last_valid_index:
         return None
-    if key.last_index is not None and last_valid_index > key.last_index:
-        raise RefusedChange(
-            f"Signatures by this key count up to index {key.last_index}: a revocation"
-            " can only lower that."
-        )
-    last = log_of(key.tenant_id, key.mode).size - 1
-    if last_valid_index > last:
-        raise RefusedChange(
-            f"The log has no entry {last_valid_index} yet; its last is {last}."
-        )
+    _check_last_valid(last_valid_index, key)
     new, signing = _without(key, keyring)
     claims: dict[str, Any] = {
         "key_change": "revoked",
@@ -193,8 +179,19 @@ def _revoke(
         if new:
             new.first_index = index
 
-    entry = _entry(signing, key.purpose, claims, reason)
-    return _change(signing, entry, key, new, settle, actor, "revoked", reason)
+    entry = _entry(signing, key.purpose, claims, order)
+    return _change(signing, entry, key, new, settle, "revoked", order)
+
+
+def _check_last_valid(index: int, key: SigningKey) -> None:
+    if key.last_index is not None and index > key.last_index:
+        raise RefusedChange(
+            f"Signatures by this key count up to index {key.last_index}: a revocation"
+            " can only lower that."
+        )
+    last = log_of(key.tenant_id, key.mode).size - 1
+    if index > last:
+        raise RefusedChange(f"The log has no entry {index} yet; its last is {last}.")
 
 
 def _without(key: SigningKey, keyring: Keyring) -> tuple[SigningKey | None, Keyring]:
@@ -224,7 +221,7 @@ def _public(key: SigningKey, origin: str) -> dict[str, str]:
 
 
 def _entry(
-    keyring: Keyring, purpose: str, claims: dict[str, Any], reason: str
+    keyring: Keyring, purpose: str, claims: dict[str, Any], order: _Order
 ) -> Entry:
     """Sign a `key_rotation` (LEDGER section 1): who, what, why, which keys.
 
@@ -233,7 +230,7 @@ def _entry(
     said = {
         "purpose": str(purpose),  # no JSON has an enum
         "changed_by": "operator",
-        "reason": reason.strip(),
+        "reason": order.reason,
     }
     run_id = f"key_{uuid.uuid4().hex}"
     return make_entry(keyring, "key_rotation", run_id, None, claims | said)
@@ -245,9 +242,8 @@ def _change(
     key: SigningKey,
     new: SigningKey | None,
     settle: Callable[[int], None],
-    actor: Actor,
     done: str,
-    reason: str,
+    order: _Order,
 ) -> Change:
     """Log the entry, and with it the rows as `settle` leaves them at its index."""
     submission = Submission(signing, [entry])
@@ -261,17 +257,18 @@ def _change(
         if new:
             new.save(force_insert=True)
         key.tenant.forget_keys()
+        after = _state(key) | {"receipt_id": str(entry.receipt_id)}
+        if new:
+            after["successor"] = new.kid
         events.record(
-            actor,
+            order.actor,
             f"signing_key.{done}",
             tenant_id=key.tenant_id,
             kind="signing_key",
             object_id=key.kid,
             before=_state(before),
-            after=_state(key)
-            | {"receipt_id": str(entry.receipt_id)}
-            | ({"successor": new.kid} if new else {}),
-            reason=reason.strip(),
+            after=after,
+            reason=order.reason,
         )
 
     append_alone(submission, along)

@@ -69,6 +69,11 @@ class Keyring:
             receipt_public_key=base58.encode(signer.public_key),
         )
 
+    def overlapping(self, signer: Signer, until: float) -> "Keyring":
+        """Return a keyring that signs notes with both, with its own until that time."""
+        retiring = ((self.checkpoint_signer, until), *self.retiring)
+        return replace(self, checkpoint_signer=signer, retiring=retiring)
+
     @property
     def vkey(self) -> str:
         return str(note.VerifierKey.of(self.origin, self.checkpoint_signer.public_key))

@@ -14,15 +14,19 @@ import pytest
 
 from receipts.key_set import from_jwks
 from receipts.note import VerifierKey
-from receipts.verifier import Verdict, verify
+from receipts.verifier import Verdict, check_entry, verify
+from tests.orchestrations.runs import CALL
+from tests.slow.client import Answer, Client
 from tests.slow.promises import read_log
 from tests.slow.server import ROOT, Account, Installation, Server, random_key
-from tests.slow.writers import Writers
+from tests.slow.test_end_under_load import start
+from tests.slow.writers import Receipt, Writers
 
 pytestmark = pytest.mark.slow
 
 WRITERS = 16
-PAUSE = 0.1  # seconds after each receipt: every one of them is verified in the end
+PAUSE = 0.05  # seconds after each receipt: every one of them is verified in the end
+PROVEN = 500  # receipts whose proofs are fetched, those around changes among them
 BETWEEN = 100  # receipts between two changes of keys
 SALTS = 6_000  # rows that a killed rotation of the master key has still to do
 
@@ -58,13 +62,18 @@ class PacedWriters(Writers):
         return super()._report(*arguments)
 
 
-class Reader(threading.Thread):
-    """Reads what auditors do, again and again while entered, and checks it."""
+class Others(threading.Thread):
+    """Reads what auditors do and records calls in a run, again and again while entered.
+
+    Checks what it is answered.
+    """
 
     def __init__(self, server: Server, account: Account, writers: Writers) -> None:
         super().__init__()
         self.failures: list[Any] = []
         self.verdicts: dict[str, int] = {}
+        self.recorded = 0  # calls
+        self.ending: Answer
         self._server, self._account, self._writers = server, account, writers
         self._stopping = threading.Event()
 
@@ -78,13 +87,21 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         with self._server.client(self._account) as client:
+            run = start(client)
             while not self._stopping.is_set():
                 try:
+                    self._record(client, run)
                     self._read(client)
                 except Exception as error:
                     self.failures.append(repr(error)[:2000])
+            self.ending = client.post(f"{run}/complete", {})
 
-    def _read(self, client: Any) -> None:
+    def _record(self, client: Client, run: str) -> None:
+        answer = client.post(f"{run}/inferences", CALL)
+        assert answer.status == 201, answer
+        self.recorded += 1
+
+    def _read(self, client: Client) -> None:
         client.read("/v1/keys")
         client.read("/v1/signer/pubkey")
         assert client.get(f"/log/{self._account.slug}/checkpoint").status == 200
@@ -116,12 +133,15 @@ def test_every_rotation_is_done_under_load(own):
         with server.client(account) as client:
             pinned = [VerifierKey.parse(client.read("/v1/signer/pubkey")["vkey"])]
         writers = PacedWriters([server], account, WRITERS)
-        with writers, Reader(server, account, writers) as reader:
+        with writers, Others(server, account, writers) as others:
             revoked = change_keys(own, account, writers)
         assert not writers.refusals
         assert not writers.failures
-        assert reader.failures == []
-        assert reader.verdicts["VALID"] > 10
+        assert others.failures == []
+        assert others.verdicts["VALID"] > 10
+        assert others.ending.status == 200
+        assert others.ending.json()["inference_count"] == others.recorded > 10
+        assert own.check_rollups(account)["verdict"] == "EQUAL"
         with server.client(account) as client:
             pinned += map(VerifierKey.parse, client.read("/v1/signer/pubkey")["vkeys"])
         assert_all_as_promised(own, server, account, writers, revoked, pinned[-2:])
@@ -183,16 +203,30 @@ def assert_all_as_promised(
 
     with server.client(account) as client:
         key_sets = from_jwks(client.read("/v1/keys"))
-    paths = [f"/v1/receipts/{receipt['run_id']}/proof" for receipt in receipts]
-    proofs = server.read_all(account, paths)
-    by_run = {proof["proof"]["run_id"]: proof for proof in proofs}
+
+    def expected(receipt: Receipt) -> str:
+        return "KEY_REVOKED" if receipt["_mmr_leaf_index"] in revoked else "VALID"
+
     for receipt in receipts:
-        expected = "VALID"
-        if receipt["_mmr_leaf_index"] in revoked:
-            expected = "KEY_REVOKED"
+        checked = check_entry(receipt, key_sets[0], receipt["_mmr_leaf_index"])
+        assert checked.verdict == expected(receipt)
+    proven = around(changes, receipts) + receipts[:: len(receipts) // PROVEN + 1]
+    paths = [f"/v1/receipts/{receipt['run_id']}/proof" for receipt in proven]
+    proofs = [answer["proof"] for answer in server.read_all(account, paths)]
+    by_run = {proof["run_id"]: proof for proof in proofs}
+    for receipt in proven:
         proof = by_run[receipt["run_id"]]
-        assert verify(receipt, proof, pinned).verdict == expected
-        assert verify(receipt, proof, pinned, key_sets).verdict == expected
+        assert verify(receipt, proof, pinned).verdict == expected(receipt)
+        assert verify(receipt, proof, pinned, key_sets).verdict == expected(receipt)
+
+
+def around(changes: list[Receipt], receipts: list[Receipt]) -> list[Receipt]:
+    near = {
+        change["_mmr_leaf_index"] + distance
+        for change in changes
+        for distance in range(-20, 21)
+    }
+    return [receipt for receipt in receipts if receipt["_mmr_leaf_index"] in near]
 
 
 def assert_old_master_key_is_needed_no_more(
