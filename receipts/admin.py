@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
@@ -5,7 +7,9 @@ from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest
 
 from lucid.api.admin_pages import ReadOnlyAdmin
-from lucid.api.large_tables import LargeTableAdmin
+from lucid.api.large_tables import LargeTableAdmin, NewestPaginator
+from receipts.fsck import check_checkpoint
+from receipts.key_admin import revoke, rotate
 from receipts.models import Log, Receipt, SigningKey
 from receipts.reading import note_reading
 from tenants.audited_admin import AuditedAdmin
@@ -61,12 +65,49 @@ def _named_in_each_log(run_id: str) -> list[UUID]:
 
 @admin.register(Log)
 class LogAdmin(AuditedAdmin, ReadOnlyAdmin):
-    list_display = ["origin", "tenant", "mode", "size", "created_at"]
+    list_display = ["origin", "tenant", "mode", "size", "last_receipt", "created_at"]
     list_filter = ["mode"]
     list_select_related = ["tenant"]
+    paginator = NewestPaginator
+    show_full_result_count = False
+    ordering = ["-pk"]
     search_fields = ["origin"]
-    fields = ["origin", "tenant", "mode", "size", "root_hex", "checkpoint"]
-    readonly_fields = ["root_hex"]
+    fields = [
+        "origin",
+        "tenant",
+        "mode",
+        "size",
+        "last_receipt",
+        "health",
+        "root_hex",
+        "checkpoint",
+        "created_at",
+    ]
+    readonly_fields = ["last_receipt", "health", "root_hex"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        # One entry by its place, of each log shown.
+        newest = Receipt.objects.filter(
+            tenant_id=OuterRef("tenant_id"),
+            log_id=OuterRef("pk"),
+            leaf_index=OuterRef("size") - 1,
+        )
+        logs = super().get_queryset(request)
+        return logs.annotate(newest_at=Subquery(newest.values("issued_at")[:1]))
+
+    @admin.display(description="Last receipt")
+    def last_receipt(self, log: Any) -> datetime | None:
+        seconds = log.newest_at
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+    @admin.display(description="Health")
+    def health(self, log: Any) -> str:
+        """What can be told without reading the log; verify_log reads all of it."""
+        if log.size and log.newest_at is None:
+            return "BROKEN: the newest entry is missing"
+        if finding := check_checkpoint(log):
+            return f"{finding.verdict}: the checkpoint: {finding.detail}"
+        return "The newest checkpoint is signed by a key that counts."
 
     @admin.display(description="Root")
     def root_hex(self, log: Log) -> str:
@@ -78,7 +119,11 @@ class SigningKeyAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ["kid", "tenant", "mode", "purpose", "status", "created_at"]
     list_filter = ["mode", "purpose", "status"]
     list_select_related = ["tenant"]
-    search_fields = ["kid", "tenant__slug"]
+    paginator = NewestPaginator
+    show_full_result_count = False
+    ordering = ["-pk"]
+    search_fields = ["kid__startswith", "tenant__slug"]
+    actions = [rotate, revoke]
     fields = [
         "kid",
         "tenant",
@@ -87,11 +132,15 @@ class SigningKeyAdmin(AuditedAdmin, ReadOnlyAdmin):
         "status",
         "first_index",
         "last_index",
+        "overlap_until",
         "public_key_hex",
         "master_key_id",
         "created_at",
     ]
     readonly_fields = ["public_key_hex"]
+
+    def has_rotate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("receipts.change_signingkey")
 
     @admin.display(description="Public key")
     def public_key_hex(self, key: SigningKey) -> str:

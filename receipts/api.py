@@ -8,7 +8,7 @@ from msgspec import Meta
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from lucid.api.errors import ApiError, Code, invalid, not_found
+from lucid.api.errors import ApiError, Code, invalid, not_found, unavailable
 from lucid.api.openapi import describe, shape_of_body
 from lucid.api.pagination import (
     DEFAULT_LIMIT,
@@ -26,7 +26,7 @@ from receipts.entry import Entry, EntryTooLarge, make_entry
 from receipts.key_publication import jwks
 from receipts.keyring import Keyring, keyring_for, log_of
 from receipts.ledger import Conflict, Logged, Result
-from receipts.ledger_view import LedgerView
+from receipts.ledger_view import ATTEMPTS, LedgerView
 from receipts.merkle import MAX_SIZE
 from receipts.models import Log, Receipt, with_extras
 from receipts.reader import proof_json
@@ -303,7 +303,7 @@ class ReceiptProof(ApiView):
     )
     def get(self, request: Request, name: str) -> Answer:
         query = check_query(request.query_params, ProofQuery)
-        receipt = _receipt(request, name)
+        receipt, keyring = _receipt_and_keyring(request, name)
         size = query.size or receipt.log.size
         if not receipt.leaf_index < size <= receipt.log.size:
             raise invalid(
@@ -314,8 +314,6 @@ class ReceiptProof(ApiView):
                     ]
                 }
             )
-        principal = _principal(request)
-        keyring = keyring_for(principal.tenant_id, principal.mode)
         proof = proof_json(receipt, receipt.log, size, keyring)
         return Answer({"success": True, "proof": proof})
 
@@ -397,6 +395,7 @@ class SignerPublicKey(ApiView):
                 "kid": keyring.receipt_kid,
                 "origin": keyring.origin,
                 "vkey": keyring.vkey,
+                "vkeys": keyring.vkeys,
             }
         )
 
@@ -453,7 +452,23 @@ def _receipt(request: Request, name: str) -> Receipt:
     """Return the tenant's receipt of that receipt_id or run_id, with its log."""
     principal = _principal(request)
     receipts = Receipt.objects.of_log(principal.tenant_id, principal.mode)
-    receipt = receipts.select_related("log").named(name)
+    # The tenant comes along for its keyring_version, which is that of the log's row.
+    receipt = receipts.select_related("log__tenant").named(name)
     if receipt is None:
         raise not_found("receipt")
     return receipt
+
+
+def _receipt_and_keyring(request: Request, name: str) -> tuple[Receipt, Keyring]:
+    """Return a receipt with its log, and the keys that have signed its checkpoint.
+
+    Keys may change between the two look-ups. Those of the keyring are of its version
+    when the log's row, read later, is still of that version.
+    """
+    principal = _principal(request)
+    for _ in range(ATTEMPTS):
+        keyring = keyring_for(principal.tenant_id, principal.mode)
+        receipt = _receipt(request, name)
+        if receipt.log.tenant.keyring_version == keyring.version:
+            return receipt, keyring
+    raise unavailable()

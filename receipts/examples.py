@@ -94,6 +94,7 @@ SIGNER = {
     "kid": KID,
     "origin": ORIGIN,
     "vkey": VKEY,
+    "vkeys": [VKEY],
 }
 KEYS = {
     "keys": [

@@ -3,6 +3,9 @@
 Entries in order first: canonical form, hash, signature, key, and the columns that
 lists filter by. Then the tree over them: full tiles, frontier, root, and the
 signed checkpoint. The first thing wrong is named (LEDGER section 3).
+
+An entry by a key that was revoked since is not wrong: it was signed and logged as
+it stands, and its verdict is KEY_REVOKED. Such entries are told of, each by its index.
 """
 
 import hashlib
@@ -54,8 +57,14 @@ class _Wrong(Exception):
         self.finding = Finding(place, verdict, detail)
 
 
-def check_log(log_id: int, advance: Callable[[int], Any]) -> Finding | None:
-    """Check a log as it is now; `advance` hears of each number of entries done."""
+def check_log(
+    log_id: int,
+    advance: Callable[[int], Any],
+    note_revoked: Callable[[int], Any] = lambda index: None,
+) -> Finding | None:
+    """Check a log as it is now; `advance` hears of each number of entries done, and
+    `note_revoked` of the index of each sound entry whose key was revoked before it.
+    """
     # Highest entry first, head second: whatever is appended meanwhile, a head read
     # later covers it.
     highest = Receipt.objects.filter(log_id=log_id).order_by("-leaf_index").first()
@@ -63,7 +72,7 @@ def check_log(log_id: int, advance: Callable[[int], Any]) -> Finding | None:
     try:
         if highest and highest.leaf_index >= log.size:
             raise _wrong_entry(highest.leaf_index, "beyond the head of the log")
-        frontier = _check_entries(log, advance)
+        frontier = _check_entries(log, advance, note_revoked)
         _check_head(log, frontier)
     except _Wrong as wrong:
         return wrong.finding
@@ -74,7 +83,9 @@ def _wrong_entry(index: int, detail: str) -> _Wrong:
     return _Wrong(f"entry {index}", Verdict.INVALID, detail)
 
 
-def _check_entries(log: Log, advance: Callable[[int], Any]) -> Frontier:
+def _check_entries(
+    log: Log, advance: Callable[[int], Any], note_revoked: Callable[[int], Any]
+) -> Frontier:
     """Check entries and tiles in order; return the frontier over the entries."""
     keys = key_set_of(log)
     tree = _Tree(log)
@@ -85,9 +96,9 @@ def _check_entries(log: Log, advance: Callable[[int], Any]) -> Frontier:
         for chunk in _chunks(log):
             pending.append((chunk, pool.submit(_check_chunk, chunk, keys)))
             if len(pending) > 2 * (os.cpu_count() or 1):
-                _settle(*pending.pop(0), tree, advance)
+                _settle(*pending.pop(0), tree, advance, note_revoked)
         for chunk, outcome in pending:
-            _settle(chunk, outcome, tree, advance)
+            _settle(chunk, outcome, tree, advance, note_revoked)
     if tree.size != log.size:
         raise _wrong_entry(tree.size, f"missing; the head has size {log.size}")
     return tree.frontier
@@ -106,33 +117,70 @@ def _chunks(log: Log) -> Iterator[list[Row]]:
 
 
 def _settle(
-    chunk: list[Row], outcome: Any, tree: "_Tree", advance: Callable[[int], Any]
+    chunk: list[Row],
+    outcome: Any,
+    tree: "_Tree",
+    advance: Callable[[int], Any],
+    note_revoked: Callable[[int], Any],
 ) -> None:
-    finding = outcome.result()
+    finding, revoked = outcome.result()
     for row in chunk:
         if row[0] != tree.size:
             raise _wrong_entry(tree.size, "missing")
         if finding and finding[0] == row[0]:
             raise _Wrong(f"entry {row[0]}", finding[1], finding[2])
         tree.append(row[2])
+    for index in revoked:
+        note_revoked(index)
     advance(len(chunk))
 
 
-def _check_chunk(chunk: list[Row], keys: KeySet) -> tuple[int, Verdict, str] | None:
-    """Return index, verdict and detail of the first wrong entry of a chunk."""
-    for index, entry, stored_leaf, stored_hash, *named in chunk:
+def _check_chunk(
+    chunk: list[Row], keys: KeySet
+) -> tuple[tuple[int, Verdict, str] | None, list[int]]:
+    """Return index, verdict and detail of the first wrong entry of a chunk, and the
+    indexes of sound ones by a key that was revoked before them.
+    """
+    revoked: list[int] = []
+    for index, entry, *stored in chunk:
         members = _valid_members(entry, keys, index)
         if members is None:
             result = verifier.check_entry(entry, keys, index)
-            return index, result.verdict, result.steps[-1].detail
-        if leaf_hash(entry) != stored_leaf:
-            return index, Verdict.INVALID, "the stored leaf hash is of other bytes"
-        if members["receipt_hash"] != stored_hash.hex():
-            return index, Verdict.INVALID, "the stored receipt hash is another"
-        for name, value in zip(NAMED_COLUMNS, named, strict=True):
-            if members.get(name, "") != value:
-                return index, Verdict.INVALID, f"the column {name} is not the entry's"
-    return None
+            members = _members_by_revoked_key(entry, result.verdict, keys, index)
+            if members is None:
+                return (index, result.verdict, result.steps[-1].detail), revoked
+            revoked.append(index)
+        if detail := _difference(members, entry, stored):
+            return (index, Verdict.INVALID, detail), revoked
+    return None, revoked
+
+
+def _members_by_revoked_key(
+    entry: bytes, verdict: Verdict, keys: KeySet, index: int
+) -> dict[str, Any] | None:
+    """Return the members where nothing but a revocation speaks against the entry.
+
+    An index beyond the range of a key that only was retired is another matter: no
+    log signs with such a key.
+    """
+    if verdict != Verdict.KEY_REVOKED:
+        return None
+    members: dict[str, Any] = json.loads(entry)
+    key = keys.find(members["signer_kid"])
+    return members if key and key.is_revoked_at(index) else None
+
+
+def _difference(members: dict[str, Any], entry: bytes, stored: list[Any]) -> str:
+    """Say which column beside the entry is not the entry's; "" when all are."""
+    stored_leaf, stored_hash, *named = stored
+    if leaf_hash(entry) != stored_leaf:
+        return "the stored leaf hash is of other bytes"
+    if members["receipt_hash"] != stored_hash.hex():
+        return "the stored receipt hash is another"
+    for name, value in zip(NAMED_COLUMNS, named, strict=True):
+        if members.get(name, "") != value:
+            return f"the column {name} is not the entry's"
+    return ""
 
 
 def _valid_members(entry: bytes, keys: KeySet, index: int) -> dict[str, Any] | None:
@@ -226,13 +274,26 @@ def _check_head(log: Log, frontier: Frontier) -> None:
         raise _Wrong("head", Verdict.INVALID, "the frontier is not what entries make")
     if bytes(log.root) != frontier.root():
         raise _Wrong("head", Verdict.INVALID, "the root is not what entries make")
-    keys = SigningKey.objects.filter(
+    if finding := check_checkpoint(log):
+        raise _Wrong(finding.place, finding.verdict, finding.detail)
+
+
+def check_checkpoint(log: Log) -> Finding | None:
+    """Check the newest checkpoint against the log's row and its stored keys."""
+    rows = SigningKey.objects.filter(
         tenant_id=log.tenant_id, mode=log.mode, purpose=SigningKey.Purpose.CHECKPOINT
     )
-    vkeys = [VerifierKey.of(log.origin, bytes(key.public_key)) for key in keys]
+    keys = {VerifierKey.of(log.origin, bytes(row.public_key)): row for row in rows}
     try:
-        head = checkpoint.parse(note.open_note(log.checkpoint, vkeys).text)
+        opened = note.open_note(log.checkpoint, keys)
+        head = checkpoint.parse(opened.text)
     except ValueError as error:
-        raise _Wrong("checkpoint", Verdict.INVALID, str(error)) from None
-    if (head.origin, head.size, head.root) != (log.origin, log.size, frontier.root()):
-        raise _Wrong("checkpoint", Verdict.INCONSISTENT, "it is of another tree")
+        return Finding("checkpoint", Verdict.INVALID, str(error))
+    if (head.origin, head.size, head.root) != (log.origin, log.size, bytes(log.root)):
+        return Finding("checkpoint", Verdict.INCONSISTENT, "it is of another tree")
+    signed = {signature.key_id for signature in opened.verified}
+    signers = [row for key, row in keys.items() if key.key_id in signed]
+    if not any(row.vouches_for(head.size) for row in signers):
+        detail = f"only revoked keys have signed it: {', '.join(map(str, signers))}"
+        return Finding("checkpoint", Verdict.KEY_REVOKED, detail)
+    return None

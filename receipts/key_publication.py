@@ -24,10 +24,25 @@ def _receipt_key(key: SigningKey) -> ReceiptKey:
     return ReceiptKey(
         key.kid,
         bytes(key.public_key),
-        key.first_index,
-        key.last_index,
+        *key.published_range(),
         key.status,  # type: ignore[arg-type]  # the same words
     )
+
+
+def describe(key: SigningKey) -> dict[str, Any]:
+    """Return what operators are told of a key: everything but the seed."""
+    return {
+        "kid": key.kid,
+        "tenant": key.tenant.slug,
+        "mode": key.mode,
+        "purpose": key.purpose,
+        "status": key.status,
+        "first_index": key.first_index,
+        "last_index": key.last_index,
+        "overlap_until": key.overlap_until and key.overlap_until.isoformat(),
+        "master_key_id": key.master_key_id,
+        "created_at": key.created_at.isoformat(),
+    }
 
 
 def signed_key_set(log: Log, keyring: Keyring) -> str:
@@ -47,6 +62,7 @@ def jwks(tenant_id: UUID, mode: str | None) -> dict[str, Any]:
 
 def _jwk(key: SigningKey, origin: str) -> dict[str, Any]:
     public_key = bytes(key.public_key)
+    first_index, last_index = key.published_range()
     jwk = {
         "kty": "OKP",
         "crv": "Ed25519",
@@ -58,9 +74,11 @@ def _jwk(key: SigningKey, origin: str) -> dict[str, Any]:
         "mode": key.mode,
         "origin": origin,
         "status": key.status,
-        "first_index": key.first_index,
-        "last_index": key.last_index,
+        "first_index": first_index,
+        "last_index": last_index,
     }
+    if key.status == SigningKey.Status.RETIRING and key.overlap_until:
+        jwk["overlap_until"] = int(key.overlap_until.timestamp())
     if key.purpose == Purpose.CHECKPOINT:
         jwk["vkey"] = str(VerifierKey.of(origin, public_key))
     return jwk

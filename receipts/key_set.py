@@ -8,7 +8,8 @@ that this key has signed. Its text:
     size <tree size it was made at>
     <kid> <base64 of the public key> <first index> <last index or "-"> <status>
 
-The second line keeps it apart from a checkpoint, where a decimal stands.
+The second line keeps it apart from a checkpoint, where a decimal stands. A revoked
+key of which no signature counts has a last index below the first, as `1 0 revoked`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ class ReceiptKey:
         last = MAX_SIZE if self.last_index is None else self.last_index
         return self.first_index <= index <= last
 
+    def is_revoked_at(self, index: int) -> bool:
+        """Say whether only a revocation keeps signatures at the index from counting."""
+        if self.status != "revoked" or self.last_index is None:
+            return False
+        return index > self.last_index or self.last_index < self.first_index
+
     def line(self) -> str:
         public_key = base64.b64encode(self.public_key).decode()
         last = "-" if self.last_index is None else self.last_index
@@ -77,12 +84,15 @@ class ReceiptKey:
 class KeySet:
     """The receipt keys of one log, as it was when it had `size` entries.
 
-    A JWKS does not say when it was made: its key set has no size and no text.
+    A JWKS does not say when it was made: its key set has no size and no text. But it
+    has the log's own keys as well, of which the revoked ones are kept: a checkpoint
+    by such a key counts up to a last leaf.
     """
 
     origin: str
     size: int | None
     keys: tuple[ReceiptKey, ...]
+    revoked_log_keys: tuple[ReceiptKey, ...] = ()
 
     def __post_init__(self) -> None:
         if len({key.kid for key in self.keys}) != len(self.keys):
@@ -125,15 +135,16 @@ def parse(text: str) -> KeySet:
 def from_jwks(jwks: Any) -> list[KeySet]:
     """Read the receipt keys out of a JWKS (RFC 7517, RFC 8037), a set for each log.
 
-    Takes the parsed answer of GET /v1/keys and passes over its checkpoint keys;
-    raises KeySetError for anything that is not such an answer.
+    Takes the parsed answer of GET /v1/keys, and of its checkpoint keys those that
+    were revoked; raises KeySetError for anything that is not such an answer.
     """
     if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list):
         raise KeySetError("a JWKS is an object with an array of keys")
     try:
         keys = [jwk for jwk in jwks["keys"] if jwk["purpose"] == "receipt"]
+        revoked = [jwk for jwk in jwks["keys"] if _is_revoked_log_key(jwk)]
         origins = {jwk["origin"]: None for jwk in keys}
-        return [_from_jwks(origin, keys) for origin in origins]
+        return [_from_jwks(origin, keys, revoked) for origin in origins]
     except (KeyError, TypeError, ValueError) as error:
         raise KeySetError(f"malformed JWKS: {error}") from error
 
@@ -149,14 +160,21 @@ def _parse_line(line: str) -> ReceiptKey:
     )
 
 
-def _from_jwks(origin: str, jwks: list[Mapping[str, Any]]) -> KeySet:
+def _is_revoked_log_key(jwk: Mapping[str, Any]) -> bool:
+    return bool(jwk["purpose"] == "checkpoint" and jwk.get("status") == "revoked")
+
+
+def _from_jwks(
+    origin: str, jwks: list[Mapping[str, Any]], revoked: list[Mapping[str, Any]]
+) -> KeySet:
     keys = tuple(_from_jwk(jwk) for jwk in jwks if jwk["origin"] == origin)
-    return KeySet(origin, None, keys)
+    log_keys = tuple(_from_jwk(jwk) for jwk in revoked if jwk["origin"] == origin)
+    return KeySet(origin, None, keys, log_keys)
 
 
 def _from_jwk(jwk: Mapping[str, Any]) -> ReceiptKey:
     if (jwk["kty"], jwk["crv"], jwk["use"]) != ("OKP", "Ed25519", "sig"):
-        raise KeySetError("a receipt key is an Ed25519 key for signatures")
+        raise KeySetError("a key is an Ed25519 key for signatures")
     return ReceiptKey(
         jwk["kid"],
         base64.b64decode(jwk["x"] + "=", altchars="-_", validate=True),

@@ -167,6 +167,27 @@ def append(submission: Submission) -> Submission:
     return submission
 
 
+def append_alone(submission: Submission, along: Callable[[], None]) -> Submission:
+    """As `append`, in a transaction of its own, on this thread's connection.
+
+    `along` is called when the results are known, under the lock on the log's row:
+    what it writes is durable together with the entries, and what it raises undoes
+    both. For what is rare: nothing of another request is in the same transaction.
+    """
+    try:
+        with OrmTransaction() as transaction:
+            found = transaction.read(_lookup([submission], replays=False))
+            plan = _Plan(found, transaction)
+            plan.place(submission)
+            if submission.error:
+                raise submission.error
+            transaction.commit(plan.changes())
+            along()
+    except DATABASE_UNAVAILABLE as error:
+        raise LedgerUnavailable from error
+    return submission
+
+
 def _commit(batch: Sequence[Submission]) -> None:
     """Write a batch; should it fail, find the bad member by writing each alone."""
     try:

@@ -27,7 +27,9 @@ from receipts.ledger import (
 )
 from tenants.authentication import ApiKeyAuthentication, Principal, refresh
 
-ATTEMPTS = 3  # at signing, while keys keep changing
+# At signing, while keys keep changing: one is lost to each change that comes first,
+# and an operator may make several in a row.
+ATTEMPTS = 10
 
 Prepare = Callable[[Keyring], list[Entry]]
 Render = Callable[[list[Any]], tuple[int, bytes]]

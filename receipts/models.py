@@ -6,15 +6,20 @@ from uuid import UUID
 
 from django.db import models
 
+from receipts.ed25519 import Signer
+from receipts.sealing import holds_sealed, unseal
 from tenants.models import Mode, Tenant
 from tenants.owned import TenantManager, TenantOwned
 
 
+@holds_sealed("sealed_seed")
 class SigningKey(TenantOwned):
     """An Ed25519 key pair of a log: its seed sealed, its public half published.
 
     A signature counts for leaf indexes from `first_index` to `last_index`
-    inclusive; a key still in use has no last one (LEDGER section 4).
+    inclusive; a key still in use has no last one (LEDGER section 4). A checkpoint
+    counts as its last leaf does. Of a revoked key none may count: the last index is
+    below the first then, and -1 where the first is 0.
     """
 
     class Purpose(models.TextChoices):
@@ -23,6 +28,7 @@ class SigningKey(TenantOwned):
 
     class Status(models.TextChoices):
         ACTIVE = "active"
+        RETIRING = "retiring"  # a checkpoint key that signs beside the new one
         RETIRED = "retired"
         REVOKED = "revoked"
 
@@ -34,10 +40,11 @@ class SigningKey(TenantOwned):
     sealed_seed = models.BinaryField()
     master_key_id = models.CharField(max_length=40)
     status = models.CharField(
-        max_length=7, choices=Status.choices, default=Status.ACTIVE
+        max_length=8, choices=Status.choices, default=Status.ACTIVE
     )
     first_index = models.BigIntegerField(default=0)
     last_index = models.BigIntegerField(null=True)
+    overlap_until = models.DateTimeField(null=True)  # of a retiring key: the end
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -54,6 +61,23 @@ class SigningKey(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.kid}"
+
+    def signer(self) -> Signer:
+        """Return what signs with this key; raises Unsealable."""
+        return Signer(unseal(self.master_key_id, bytes(self.sealed_seed)))
+
+    def published_range(self) -> tuple[int, int | None]:
+        """Return first and last index as key sets say it, without a negative number."""
+        last = self.last_index
+        if last is None or last >= self.first_index:
+            return self.first_index, last
+        last = max(last, 0)
+        return max(self.first_index, last + 1), last
+
+    def vouches_for(self, size: int) -> bool:
+        """Say whether this checkpoint key's signature counts on a tree of `size`."""
+        last = self.last_index
+        return last is None or (size - 1 <= last and self.first_index <= last)
 
 
 class Log(TenantOwned):

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from lucid.api.models import IdempotentAnswer
 from lucid.api.ticks import at_every_tick
+from receipts.key_changes import end_overlaps
 from tenants.isolation import across_tenants
 
 
@@ -19,6 +20,12 @@ def forget_answers() -> str | None:
     if not forgotten:
         return None
     return f"{forgotten} answers to old Idempotency-Keys forgotten"
+
+
+@at_every_tick
+def end_key_overlaps() -> str | None:
+    ended = end_overlaps()
+    return f"{ended} checkpoint keys retired" if ended else None
 
 
 @at_every_tick

@@ -210,6 +210,7 @@ class _Case:
     stated: dict[str, Any] = field(default_factory=dict)  # members of a proof JSON
     proof: TlogProof = field(init=False)
     head: Checkpoint = field(init=False)
+    head_signers: set[bytes] = field(init=False)  # key ids
     keys: KeySet = field(init=False)
     key: ReceiptKey = field(init=False)
 
@@ -251,8 +252,9 @@ class _Case:
             self.log_keys = [_parse_vkey(self.stated["vkey"])]
         text, signers = self.open_note(self.proof.checkpoint)
         self.head = checkpoint.parse(text)
-        if self.head.origin not in signers:
-            raise _differs("origin", signers, self.head.origin)
+        if self.head.origin not in signers.values():
+            raise _differs("origin", [*signers.values()], self.head.origin)
+        self.head_signers = set(signers)
         _expect("origin", self.origin or self.head.origin, self.head.origin)
         extensions = len(self.head.extensions)
         audited = f", {extensions} lines that nobody audits" if extensions else ""
@@ -265,16 +267,34 @@ class _Case:
             text, signers = self.open_note(self.stated["key_set"])
             self.keys = key_set.parse(text)
             _expect("key_set", origin, self.keys.origin)
-            if origin not in signers:
-                raise _differs("key_set", signers, origin)
+            if origin not in signers.values():
+                raise _differs("key_set", [*signers.values()], origin)
         elif self.key_sets is None:
             detail = "the proof has no key set, and none was given"
             raise _Refused(Verdict.UNKNOWN_KEY, detail)
         if self.key_sets is not None:
             given = [keys for keys in self.key_sets if keys.origin == origin]
             self.keys = given[0] if given else KeySet(origin, None, ())
+            self.check_log_keys()
             return f"{len(self.keys.keys)} keys, given from outside"
         return f"{len(self.keys.keys)} keys, signed by the log at {self.keys.size}"
+
+    def check_log_keys(self) -> None:
+        """The checkpoint has a signature that counts for its last leaf."""
+        last_leaf = self.head.size - 1
+        ended = {
+            key.public_key
+            for key in self.keys.revoked_log_keys
+            if key.is_revoked_at(last_leaf)
+        }
+        signed = {
+            key.public_key
+            for key in self.log_keys
+            if key.name == self.head.origin and key.key_id in self.head_signers
+        }
+        if signed <= ended:
+            detail = f"the log's key was revoked before leaf {last_leaf}"
+            raise _Refused(Verdict.KEY_REVOKED, detail, "checkpoint")
 
     def check_signature(self) -> str:
         """Ed25519 over the 32 raw bytes of receipt_hash, under the key that is
@@ -325,11 +345,11 @@ class _Case:
             raise _Refused(Verdict.UNKNOWN_KEY, detail)
         return f"the {self.key.status} key counts at index {index}"
 
-    def open_note(self, note: str) -> tuple[str, list[str]]:
-        """Return the text of a note by the log, and the names of those who signed."""
+    def open_note(self, note: str) -> tuple[str, dict[bytes, str]]:
+        """Return the text of a note by the log, and who signed: names by key id."""
         opened = open_note(note, self.log_keys)
         signers = [item for item in opened.verified if item.algorithm == ED25519]
-        return opened.text, [item.name for item in signers]
+        return opened.text, {item.key_id: item.name for item in signers}
 
     def check_vkey(self) -> None:
         """The vkey in the proof may be another than the pinned one while the log

@@ -11,7 +11,7 @@ from orchestrations.gateway.destinations import BadBaseURL, check_base_url
 from orchestrations.models.remembered import Remembered
 from orchestrations.models.runs import NOBODY, Provider, tenant_of_row
 from orchestrations.money import CentsField
-from receipts.sealing import seal, unseal
+from receipts.sealing import holds_sealed, seal, unseal
 from tenants.models import Mode
 from tenants.owned import TenantOwned
 
@@ -30,6 +30,7 @@ def _seconds(default: int, most: int) -> Any:
     )
 
 
+@holds_sealed("sealed")
 class ProviderCredential(Remembered):
     """How a tenant's calls reach a provider: where, with whose key, which models.
 
@@ -169,6 +170,7 @@ class Attempt(TenantOwned):
         return str(self.receipt_id)
 
 
+@holds_sealed("sealed")
 class ContentSalts(TenantOwned):
     """The salts of an inference's input and output hashes, sealed.
 

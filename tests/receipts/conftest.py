@@ -1,4 +1,7 @@
+import json
+
 import pytest
+from django.core.management import execute_from_command_line
 from django.db import connection
 
 from tenants.models import Mode
@@ -26,3 +29,40 @@ def alice_test(acme) -> Caller:
 @pytest.fixture
 def on_postgresql(database) -> bool:
     return connection.vendor == "postgresql"
+
+
+@pytest.fixture
+def shell(database, capsys):
+    """Run `manage.py <arguments>`; return exit code, stdout and stderr."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code: object = 0
+        try:
+            execute_from_command_line(["manage.py", *map(str, arguments)])
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def lines(shell):
+    def run(*arguments):
+        code, out, err = shell(*arguments)
+        assert (code, err) == (0, "")
+        return out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def as_json(lines):
+    def run(*arguments):
+        (line,) = lines(*arguments, "--json")
+        return json.loads(line)
+
+    return run

@@ -10,7 +10,7 @@ from django.db.models import F
 from receipts import ledger, merkle
 from receipts.entry import EntryTooLarge, make_entry
 from receipts.fsck import check_log
-from receipts.keyring import create_key, keyring_for
+from receipts.keyring import keyring_for
 from receipts.ledger import (
     Conflict,
     LedgerUnavailable,
@@ -19,7 +19,7 @@ from receipts.ledger import (
     Submission,
     append,
 )
-from receipts.models import Log, Receipt, SigningKey, Tile
+from receipts.models import Log, Receipt, Tile
 from receipts.postgres import PostgresTransaction
 from receipts.quiet_logs import QUIET_AFTER
 from receipts.tiles import MAX_ENTRY_BYTES, decode_bundle
@@ -28,7 +28,9 @@ from tenants.isolation import across_tenants, working_for
 from tests.caller import RUN
 from tests.conftest import new_caller, new_tenant
 from tests.receipts.auditor import audit, grow, log_size, read_checkpoint, vkey
+from tests.receipts.key_operator import rotate
 from tests.receipts.tampering import change_receipt, log_row
+from tests.receipts.threads import run_at_once
 
 CLAIMS = {"runtime": "vllm", "metrics": {"tokens_in": 42}}
 PATIENCE = 60  # seconds
@@ -143,12 +145,12 @@ class TestAStaleKeyring:
 
     def test_has_a_request_signed_again_by_the_new_key(self, alice):
         old = alice.record(run_id="old")
-        rotate(alice, first_index=1)
+        rotate(alice)
         new = alice.record(run_id="new")
         assert new["signer_kid"] != old["signer_kid"]
         assert audit(alice, "old").verdict is Verdict.VALID
         assert audit(alice, "new").verdict is Verdict.VALID
-        assert_sound(alice, 2)
+        assert_sound(alice, 3)
 
     def test_hurts_no_other_tenant_of_the_batch(self, alice, charlie):
         stale, sound = submission(alice, "a"), submission(charlie, "c")
@@ -156,16 +158,6 @@ class TestAStaleKeyring:
         ledger._commit([stale, sound])
         assert isinstance(stale.error, StaleKeyring)
         assert (sound.error, indexes(sound)) == (None, [0])
-
-
-def rotate(caller, first_index):
-    """Retire the receipt key in use, a new one counting from `first_index` on."""
-    keys = SigningKey.objects.filter(tenant=caller.tenant, purpose="receipt")
-    with transaction.atomic():
-        keys.update(status="retired", last_index=first_index - 1)
-        create_key(caller.tenant.pk, caller.key.mode, "receipt")
-        keys.filter(status="active").update(first_index=first_index)
-        caller.tenant.forget_keys()
 
 
 class TestABatch:
@@ -249,30 +241,6 @@ class TestABatch:
 
 
 class TestManyThreads:
-    def run(self, count, work):
-        errors = []
-        start = threading.Barrier(count)
-
-        def guarded(number):
-            try:
-                start.wait(PATIENCE)
-                work(number)
-            except BaseException as error:
-                errors.append(error)
-            finally:
-                connections.close_all()
-
-        threads = [
-            threading.Thread(target=guarded, args=[number], daemon=True)
-            for number in range(count)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-        assert not errors, errors
-        assert not any(thread.is_alive() for thread in threads)
-
     def test_sixteen_times_twenty_are_in_the_log_once_and_in_order(self, alice):
         placed = []
         keyring = keyring_of(alice)
@@ -283,7 +251,7 @@ class TestManyThreads:
                 submitted = append(submission(alice, run_id, keyring=keyring))
                 placed.extend(indexes(submitted))
 
-        self.run(16, work)
+        run_at_once(16, work)
         assert sorted(placed) == [*range(320)]
         assert [index for index, _ in stored(alice)] == [*range(320)]
         assert_sound(alice, 320)
@@ -297,7 +265,7 @@ class TestManyThreads:
                 answer = callers[number % 2].post("/v1/receipts", RUN)
                 answers.append(answer.status_code)
 
-        self.run(16, work)
+        run_at_once(16, work)
         assert answers == [200] * 160
         assert_sound(alice, 80)
         assert_sound(charlie, 80)
@@ -309,7 +277,7 @@ class TestManyThreads:
             for turn in range(5):
                 ids.append(alice.record(run_id=f"run-{turn}")["receipt_id"])
 
-        self.run(8, work)
+        run_at_once(8, work)
         assert len(ids) == 40
         assert len({*ids}) == 5
         assert_sound(alice, 5)
@@ -317,7 +285,7 @@ class TestManyThreads:
     def test_first_receipts_agree_on_one_log(self, database):
         caller = new_caller(new_tenant("fresh"))
         kids = []
-        self.run(8, lambda number: kids.append(caller.record()["signer_kid"]))
+        run_at_once(8, lambda number: kids.append(caller.record()["signer_kid"]))
         assert len({*kids}) == 1
         assert Log.objects.filter(tenant=caller.tenant).count() == 1
         assert_sound(caller, 8)
@@ -333,7 +301,7 @@ class TestManyThreads:
                         alice.tenant.forget_keys()
                 statuses.append(alice.post("/v1/receipts", RUN).status_code)
 
-        self.run(4, work)
+        run_at_once(4, work)
         assert {*statuses} <= {200, 503}
         assert_sound(alice, 1 + statuses.count(200))
 

@@ -4,11 +4,11 @@ import pytest
 
 from receipts import base58, ed25519
 from receipts.key_set import from_jwks
-from receipts.keyring import create_key
 from receipts.models import SigningKey
 from receipts.verifier import Verdict, verify
 from tests.conftest import new_caller
 from tests.receipts.auditor import fetch, read_checkpoint, receipt_path, vkey
+from tests.receipts.key_operator import rotate
 
 PATH = "/v1/keys"
 JWK = {
@@ -85,14 +85,14 @@ class TestOneself:
 
     def test_old_keys_stay_in_the_list(self, alice):
         receipt = alice.record(run_id="run-1")
-        retire_receipt_key(alice, last_index=0)
+        rotate(alice)
         states = {
             key["kid"]: (key["status"], key["last_index"])
             for key in published(alice)
             if key["purpose"] == "receipt"
         }
         assert len(states) == 2
-        assert states[receipt["signer_kid"]] == ("retired", 0)
+        assert states[receipt["signer_kid"]] == ("retired", 1)
 
     def test_they_need_a_key(self, alice):
         assert alice.get(PATH, Authorization="").status_code == 401
@@ -100,16 +100,6 @@ class TestOneself:
     def test_any_scope_may_read_them(self, acme):
         caller = new_caller(acme, ("receipts:write",))
         assert len(published(caller)) == 2
-
-
-def retire_receipt_key(caller, last_index):
-    """What a rotation does: the old key ends where the new one begins."""
-    tenant, mode = caller.tenant, caller.key.mode
-    keys = SigningKey.objects.filter(tenant=tenant, mode=mode, purpose="receipt")
-    keys.update(status="retired", last_index=last_index)
-    create_key(tenant.pk, mode, "receipt")
-    keys.filter(status="active").update(first_index=last_index + 1)
-    tenant.forget_keys()
 
 
 class TestANamedTenant:
@@ -160,8 +150,9 @@ class TestTheSigner:
         signer = fetch(alice, "/v1/signer/pubkey")
         assert signer.keys() == {
             *("success", "signer_type", "pubkey", "pubkey_hex"),
-            *("kid", "origin", "vkey"),
+            *("kid", "origin", "vkey", "vkeys"),
         }
+        assert signer["vkeys"] == [signer["vkey"]]
         assert signer["signer_type"] == receipt["signer_type"] == "orchestrator"
         assert signer["pubkey"] == receipt["signer_pubkey"]
         assert signer["kid"] == receipt["signer_kid"]
@@ -173,7 +164,7 @@ class TestTheSigner:
     def test_it_is_the_new_key_after_a_rotation(self, alice):
         alice.record()
         before = fetch(alice, "/v1/signer/pubkey")
-        retire_receipt_key(alice, last_index=0)
+        rotate(alice)
         after = fetch(alice, "/v1/signer/pubkey")
         assert after["kid"] != before["kid"]
         assert after["vkey"] == before["vkey"]

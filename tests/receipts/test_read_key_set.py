@@ -79,6 +79,26 @@ def test_a_key_counts_from_its_first_to_its_last_index():
     assert counting == [5, 6, 7, 8, 9]
 
 
+NEVER = receipt_key(ed25519.Signer(b"never".ljust(32, b".")), 1, 0, "revoked")
+
+
+def test_a_key_that_never_counts_has_an_empty_range():
+    keys = KeySet(ORIGIN, 12, (NEVER, NEW))
+    assert keys.text().splitlines()[3].endswith(" 1 0 revoked")
+    assert parse(keys.text()) == keys
+    assert not any(NEVER.counts_at(index) for index in (0, 1, 2, 2**63 - 1))
+
+
+def test_an_index_is_revoked_after_the_last_one():
+    assert [index for index in range(12) if STOLEN.is_revoked_at(index)] == [10, 11]
+    assert all(NEVER.is_revoked_at(index) for index in range(12))
+
+
+@pytest.mark.parametrize("key", [OLD, NEW])
+def test_no_index_is_revoked_of_a_key_that_is_not(key):
+    assert not any(key.is_revoked_at(index) for index in range(12))
+
+
 def test_an_open_range_does_not_end():
     assert NEW.counts_at(2**63 - 1)
     assert not NEW.counts_at(9)
@@ -127,6 +147,36 @@ def test_a_jwks_has_checkpoint_keys_too():
     with_log_key = jwks()
     with_log_key["keys"].append({"purpose": "checkpoint", "vkey": SmallLog().vkey})
     assert from_jwks(with_log_key) == from_jwks(jwks())
+
+
+def log_key(**members):
+    key = SmallLog().jwk(receipt_key(LOG_SIGNER, 0, 4, "revoked"))
+    return key | {"purpose": "checkpoint"} | members
+
+
+def test_a_revoked_checkpoint_key_of_a_jwks_is_kept():
+    document = jwks()
+    document["keys"].append(log_key())
+    [keys] = from_jwks(document)
+    assert keys.keys == (OLD, STOLEN, NEW)
+    [revoked] = keys.revoked_log_keys
+    assert revoked.public_key == LOG_SIGNER.public_key
+    assert revoked.is_revoked_at(5)
+
+
+@pytest.mark.parametrize("status", ["active", "retiring", "retired"])
+def test_another_checkpoint_key_of_a_jwks_is_passed_over(status):
+    document = jwks()
+    document["keys"].append(log_key(status=status))
+    assert from_jwks(document) == from_jwks(jwks())
+
+
+@pytest.mark.parametrize("change", [{"x": None}, {"last_index": None}, {"kid": "x"}])
+def test_a_malformed_revoked_checkpoint_key_is_refused(change):
+    document = jwks()
+    document["keys"].append(log_key(**change))
+    with pytest.raises(KeySetError):
+        from_jwks(document)
 
 
 def test_a_set_out_of_a_jwks_has_no_text():

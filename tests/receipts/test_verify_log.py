@@ -11,6 +11,7 @@ from receipts.merkle import Frontier
 from receipts.models import Log, Receipt, SigningKey, Tile
 from receipts.verifier import Verdict, split
 from tests.receipts.auditor import grow
+from tests.receipts.key_operator import active_kid, revoke, rotate
 from tests.receipts.tampering import (
     change_entry,
     change_log,
@@ -61,8 +62,9 @@ class TestASoundLog:
 
     def test_after_a_rotation_it_finds_nothing(self, alice):
         grow(alice, 2)
-        keys = SigningKey.objects.filter(tenant=alice.tenant, purpose="receipt")
-        keys.update(status="retired", last_index=1)
+        rotate(alice)
+        rotate(alice, "checkpoint")
+        grow(alice, 2)
         assert verify_log(alice) is None
 
     def test_it_tells_how_far_it_is(self, alice):
@@ -344,13 +346,70 @@ class TestTheCheckpoint:
         assert found(alice) == ("checkpoint", Verdict.INVALID)
 
 
+def revoked_indexes(caller):
+    """What a check that finds nothing wrong says of entries by a revoked key."""
+    indexes: list[int] = []
+    assert check_log(log_row(caller).pk, lambda done: None, indexes.append) is None
+    return indexes
+
+
+class TestARevokedKey:
+    @pytest.mark.parametrize("last_valid", [-1, 0, 1, 2])
+    def test_leaves_a_sound_log_whose_later_entries_are_told(self, alice, last_valid):
+        receipts = grow(alice, 3)
+        revoke(alice, receipts[0]["signer_kid"], last_valid)
+        grow(alice, 2)
+        assert revoked_indexes(alice) == [*range(last_valid + 1, 3)]
+
+    def test_that_was_retired_before(self, alice):
+        receipts = grow(alice, 3)
+        rotate(alice)
+        revoke(alice, receipts[0]["signer_kid"], 1)
+        grow(alice, 1)
+        assert revoked_indexes(alice) == [2, 3]
+
+    def test_never_counted_where_it_is_revoked_before_its_range(self, alice):
+        grow(alice, 2)
+        rotate(alice)
+        grow(alice, 2)
+        revoke(alice, active_kid(alice), 1)
+        assert revoked_indexes(alice) == [3, 4]
+
+    def test_hides_nothing_else(self, alice):
+        receipts = grow(alice, 1030)
+        revoke(alice, receipts[0]["signer_kid"], 500)
+        change_receipt(alice, 700, trace_id="other")
+        assert found(alice) == ("entry 700", Verdict.INVALID)
+
+    def test_hides_no_other_signature(self, alice):
+        first, *_ = grow(alice, 3)
+        revoke(alice, first["signer_kid"], 0)
+        change_entry(alice, 2, receipt_signature=first["receipt_signature"])
+        assert found(alice) == ("entry 2", Verdict.INVALID)
+
+    def test_of_the_checkpoint_does_not_vouch_for_a_later_head(self, alice):
+        grow(alice, 3)
+        text = log_row(alice).checkpoint
+        keys = SigningKey.objects.filter(tenant=alice.tenant, purpose="checkpoint")
+        keys.update(status="revoked", last_index=2)
+        assert verify_log(alice) is None
+        keys.update(last_index=1)
+        assert log_row(alice).checkpoint == text
+        assert found(alice) == ("checkpoint", Verdict.KEY_REVOKED)
+
+    @pytest.mark.parametrize("last_valid", [-1, 0, 2])
+    def test_of_the_checkpoint_is_followed_by_a_sound_head(self, alice, last_valid):
+        grow(alice, 3)
+        revoke(alice, active_kid(alice, "checkpoint"), last_valid)
+        assert revoked_indexes(alice) == []
+
+
 class TestTheKeys:
-    @pytest.mark.parametrize("status", ["retired", "revoked"])
     @pytest.mark.parametrize("last_index", [0, 1])
-    def test_whose_range_ends_before_an_entry(self, alice, status, last_index):
+    def test_that_retired_before_an_entry(self, alice, last_index):
         grow(alice, 3)
         keys = SigningKey.objects.filter(tenant=alice.tenant, purpose="receipt")
-        keys.update(status=status, last_index=last_index)
+        keys.update(status="retired", last_index=last_index)
         assert found(alice) == (f"entry {last_index + 1}", Verdict.KEY_REVOKED)
 
     def test_whose_range_begins_after_an_entry(self, alice):

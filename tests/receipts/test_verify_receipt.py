@@ -11,6 +11,7 @@ from receipts.key_set import KeySet, from_jwks
 from receipts.verifier import Verdict, check_entry, split, verify
 from tests.receipts.small_log import (
     LOG_KEY,
+    LOG_SIGNER,
     ORIGIN,
     RECEIPT_SIGNER,
     WITNESS_SIGNER,
@@ -34,6 +35,12 @@ def failure(result):
 
 def compact(document):
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def revoked_log_key(last_index):
+    """The keys of the log by a JWKS in which its own key was revoked."""
+    key = receipt_key(LOG_SIGNER, 0, last_index, "revoked")
+    return KeySet(ORIGIN, None, (receipt_key(),), (key,))
 
 
 class TestWhatIsValid:
@@ -91,6 +98,20 @@ class TestWhatIsValid:
         proof["vkey"] = str(vkey)
         assert verify(RECEIPT, proof, [LOG_KEY]).verdict is Verdict.VALID
         assert verify(RECEIPT, proof, [vkey]).verdict is Verdict.VALID
+
+    def test_a_log_key_revoked_after_the_checkpoint(self):
+        keys = revoked_log_key(LOG.size - 1)
+        assert verify(RECEIPT, PROOF, [LOG_KEY], [keys]).verdict is Verdict.VALID
+
+    def test_a_log_key_revoked_beside_one_that_counts(self):
+        new = ed25519.Signer(bytes(32))
+        text = note.parse(PROOF["checkpoint"])[0]
+        proof = PROOF | {
+            "checkpoint": PROOF["checkpoint"] + note.sign(text, ORIGIN, new)
+        }
+        pinned = [LOG_KEY, note.VerifierKey.of(ORIGIN, new.public_key)]
+        result = verify(RECEIPT, proof, pinned, [revoked_log_key(0)])
+        assert result.verdict is Verdict.VALID
 
     def test_it_takes_less_than_two_milliseconds(self):
         receipt, proof = compact(RECEIPT), compact(PROOF)
@@ -166,6 +187,21 @@ class TestWhatIsNot:
         log = SmallLog(keys=(receipt_key(first=4),))
         result = verify(log.receipt(3), log.proof(3), [LOG_KEY])
         assert failure(result)[0] is Verdict.KEY_REVOKED
+
+    @pytest.mark.parametrize("last_index", [0, 3, 5])
+    def test_a_checkpoint_by_a_revoked_log_key(self, last_index):
+        result = verify(RECEIPT, PROOF, [LOG_KEY], [revoked_log_key(last_index)])
+        assert failure(result) == (Verdict.KEY_REVOKED, "checkpoint")
+        result = verify(RECEIPT, PROOF, [], [revoked_log_key(last_index)])
+        assert failure(result) == (Verdict.KEY_REVOKED, "checkpoint")
+
+    def test_a_witness_does_not_make_up_for_a_revoked_log_key(self):
+        text = note.parse(PROOF["checkpoint"])[0]
+        line = note.sign(text, "witness.example", WITNESS_SIGNER)
+        proof = PROOF | {"checkpoint": PROOF["checkpoint"] + line}
+        witness = note.VerifierKey.of("witness.example", WITNESS_SIGNER.public_key)
+        result = verify(RECEIPT, proof, [LOG_KEY, witness], [revoked_log_key(0)])
+        assert failure(result) == (Verdict.KEY_REVOKED, "checkpoint")
 
     def test_a_key_set_older_than_the_entry(self):
         stale = LOG.signed(LOG.key_set(size=3).text())

@@ -55,7 +55,7 @@ def _memory_of(pid: int, kind: str) -> int:
     return int(kilobytes) << 10
 
 
-def _random_key() -> str:
+def random_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -72,8 +72,8 @@ class Installation:
             "DATABASE_URL": database_url,
             "LUCID_DATA_DIR": str(folder),
             "LUCID_SECRET_KEY": secrets.token_urlsafe(48),
-            "LUCID_MASTER_KEYS": f"m1:{_random_key()}",
-            "LUCID_API_KEY_PEPPERS": f"p1:{_random_key()}",
+            "LUCID_MASTER_KEYS": f"m1:{random_key()}",
+            "LUCID_API_KEY_PEPPERS": f"p1:{random_key()}",
         }
         self._manage("migrate", "--verbosity", "0")
         if serving_url:
@@ -113,6 +113,22 @@ class Installation:
 
     def verify_log(self, account: Account) -> dict[str, Any]:
         return self._ask("verify_log", account.slug, check=False)
+
+    def rotate_signing_key(self, account: Account, *options: str) -> dict[str, Any]:
+        return self._ask("rotate_signing_key", account.slug, *options)
+
+    def revoke_signing_key(self, kid: str, last_valid_index: int) -> dict[str, Any]:
+        options = ["--last-valid-index", str(last_valid_index), "--reason", "a test"]
+        return self._ask("revoke_signing_key", kid, *options)
+
+    def list_signing_keys(self, account: Account) -> list[dict[str, Any]]:
+        keys: list[dict[str, Any]] = self._ask("list_signing_keys", account.slug)[
+            "keys"
+        ]
+        return keys
+
+    def rotate_master_key(self) -> dict[str, Any]:
+        return self._ask("rotate_master_key")
 
     def check_rollups(self, account: Account) -> dict[str, Any]:
         return self._ask("check_rollups", account.slug, check=False)

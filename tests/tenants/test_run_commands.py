@@ -14,6 +14,7 @@ from tenants.models import AccessEvent, ApiKey, Tenant
 from tests.caller import RUN, Caller
 from tests.conftest import new_caller
 from tests.receipts.auditor import grow
+from tests.receipts.key_operator import active_kid, revoke
 from tests.receipts.tampering import change_receipt
 
 KEY = re.compile(r"lk_(?:live|test)_[0-9A-Za-z]{42}")
@@ -386,7 +387,23 @@ class TestVerifyLog:
             "verdict": "VALID",
             "place": None,
             "detail": None,
+            "revoked_entries": 0,
+            "revoked_first": None,
+            "revoked_last": None,
         }
+
+    def test_entries_by_a_revoked_key_are_told_of(self, lines, as_json, alice):
+        grow(alice, 3)
+        revoke(alice, active_kid(alice), 0)
+        told = lines("verify_log", alice.tenant.slug)
+        assert told[1:] == [
+            "2 entries, 1 to 2, are by revoked keys: KEY_REVOKED",
+            "VALID",
+        ]
+        found = as_json("verify_log", alice.tenant.slug)
+        assert found["verdict"] == "VALID"
+        assert found["revoked_entries"] == 2
+        assert (found["revoked_first"], found["revoked_last"]) == (1, 2)
 
     def test_a_tampered_log_fails_and_says_where(self, shell, alice):
         grow(alice, 3)

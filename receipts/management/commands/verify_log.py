@@ -11,10 +11,26 @@ from tenants.commands import JsonCommand, find_tenant
 from tenants.models import Mode
 
 
+class _Revoked:
+    """How many entries are by a revoked key, and between which indexes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: int | None = None
+        self.last: int | None = None
+
+    def note(self, index: int) -> None:
+        self.count += 1
+        self.first = index if self.first is None else self.first
+        self.last = index
+
+
 class Command(JsonCommand):
     help = (
         "Derive every leaf, tile, root, signature and checkpoint of a log again from"
-        " its stored entries. Exits 1 and names the first thing that is wrong."
+        " its stored entries. Exits 1 and names the first thing that is wrong. Entries"
+        " by a key that was revoked since are counted, and are nothing wrong with the"
+        " log: it exits 0."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,9 +46,10 @@ class Command(JsonCommand):
         if log is None:
             raise CommandError(f"{tenant.slug} has no {mode} log yet.", returncode=2)
         quiet = options["json"] or not sys.stderr.isatty()
+        revoked = _Revoked()
         start = time.monotonic()
         with tqdm(total=log.size, unit=" entries", disable=quiet) as bar:
-            finding = check_log(log.pk, bar.update)
+            finding = check_log(log.pk, bar.update, revoked.note)
         seconds = time.monotonic() - start
         log.refresh_from_db()
         data = {
@@ -42,9 +59,17 @@ class Command(JsonCommand):
             "verdict": finding.verdict if finding else "VALID",
             "place": finding and finding.place,
             "detail": finding and finding.detail,
+            "revoked_entries": revoked.count,
+            "revoked_first": revoked.first,
+            "revoked_last": revoked.last,
             "seconds": round(seconds, 3),
         }
         text = f"{log.origin}: {log.size} entries, root {data['root']}\n"
+        if revoked.count:
+            text += (
+                f"{revoked.count} entries, {revoked.first} to {revoked.last}, are by"
+                " revoked keys: KEY_REVOKED\n"
+            )
         text += (
             f"{finding.verdict}: {finding.place}: {finding.detail}"
             if finding
