@@ -10,8 +10,10 @@ import ctypes
 import os
 
 import environ  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from lucid.first_use import environment_file
+from lucid.safe_logging import SafeFormatter
 from lucid.safe_settings import proxy_networks
 
 M_ARENA_MAX = -8  # malloc.h
@@ -22,6 +24,16 @@ if environment_file().exists():
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
+
+
+class SafeLogger(Logger):  # type: ignore[misc]
+    def setup(self, cfg: object) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(SafeFormatter(self.error_fmt, self.datefmt))
+
+
+logger_class = SafeLogger
 workers = int(os.environ.get("LUCID_WORKERS", "2"))
 threads = int(os.environ.get("LUCID_THREADS", "32")) + int(
     os.environ.get("LUCID_GATEWAY_CALLS", "200")

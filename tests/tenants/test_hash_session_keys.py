@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.models import Session
@@ -96,3 +97,10 @@ def test_a_session_ended_elsewhere_does_not_come_back(database):
     store["answer"] = 43
     with pytest.raises(UpdateError):
         store.save()
+
+
+def test_no_asynchronous_code_writes_the_key_itself(database):
+    store = SessionStore()
+    with pytest.raises(NotImplementedError):
+        async_to_sync(store.asave)()
+    assert not Session.objects.filter(pk=store.session_key).exists()
