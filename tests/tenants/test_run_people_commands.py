@@ -173,7 +173,7 @@ class TestUnlockLogin:
             throttle.begin(user.email, "198.51.100.7")
         assert throttle.seconds_to_wait(user.email, "198.51.100.7")
         assert lines("unlock_login", user.email) == [
-            f"{user.email} may log in. Failures from 1 addresses are forgotten."
+            f"{user.email} may log in. Failures from 1 address are forgotten."
         ]
         assert not throttle.seconds_to_wait(user.email, "198.51.100.7")
         assert events_about(user) == ["login.unlocked"]

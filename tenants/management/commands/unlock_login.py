@@ -28,7 +28,8 @@ class Command(JsonCommand):
             kind="user",
             object_id=user.email,
         )
-        failed = f"Failures from {addresses} addresses are forgotten."
+        places = f"{addresses} address{'es' if addresses != 1 else ''}"
+        failed = f"Failures from {places} are forgotten."
         text = f"{user.email} may log in. {failed if addresses else 'None had failed.'}"
         self.report(
             {"email": user.email, "addresses": addresses}, text, as_json=options["json"]
