@@ -62,7 +62,16 @@ class TenantAdmin(AuditedAdmin):
     list_display = ["slug", "name", "status", "used", "created_at"]
     list_filter = ["status"]
     search_fields = ["slug", "name"]
-    fields = ["slug", "name", "status", "settings", "used", "id", "created_at"]
+    fields = [
+        "slug",
+        "name",
+        "status",
+        "requests_per_minute",
+        "settings",
+        "used",
+        "id",
+        "created_at",
+    ]
     actions = ["suspend", "resume"]
 
     def object_id(self, obj: Tenant) -> str:
@@ -72,7 +81,9 @@ class TenantAdmin(AuditedAdmin):
         return TenantList
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields if obj else ["slug", "name", "settings"]
+        return (
+            self.fields if obj else ["slug", "name", "requests_per_minute", "settings"]
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # The slug is in the origin of the tenant's logs, for good. The status
@@ -82,6 +93,12 @@ class TenantAdmin(AuditedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def save_model(
+        self, request: HttpRequest, obj: Tenant, form: Any, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        obj.forget_keys()  # workers remember its limit with them
 
     @admin.display(description="Live data")
     def used(self, tenant: Tenant) -> str:
@@ -138,13 +155,17 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state, state) for state in ("active", "expired", "revoked")]
+        return [(state, state) for state in ("active", "rotated", "expired", "revoked")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         expired = Q(expires_at__lte=timezone.now())
         match self.value():
             case "active":
-                return queryset.filter(revoked_at=None).exclude(expired)
+                ended = expired | Q(overlap_ends_at__lte=timezone.now())
+                return queryset.filter(revoked_at=None).exclude(ended)
+            case "rotated":
+                ended = Q(overlap_ends_at__lte=timezone.now())
+                return queryset.filter(ended, revoked_at=None)
             case "expired":
                 return queryset.filter(expired, revoked_at=None)
             case "revoked":
@@ -173,7 +194,7 @@ class ApiKeyAdmin(AuditedAdmin):
     ordering = ["-created_at"]
     search_fields = ["prefix", "name", "tenant__slug"]
     search_help_text = "A key's public part or name, or a tenant's slug."
-    fields = ["tenant", "name", "mode", "scopes", "expires_at"]
+    fields = ["tenant", "name", "mode", "scopes", "expires_at", "requests_per_minute"]
     actions = ["revoke"]
 
     def object_id(self, obj: ApiKey) -> str:
@@ -184,7 +205,16 @@ class ApiKeyAdmin(AuditedAdmin):
         return " ".join(key.scopes)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fixed = ["prefix", "created_at", "revoked_at", "last_used_at"]
+        fixed = [
+            "prefix",
+            "allowed_addresses",
+            "created_at",
+            "revoked_at",
+            "rotated_to",
+            "overlap_ends_at",
+            "last_used_at",
+            "last_used_from",
+        ]
         return [*self.fields, *fixed] if obj else [*self.fields]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -206,6 +236,7 @@ class ApiKeyAdmin(AuditedAdmin):
             obj.scopes,
             obj.mode,
             lifetime,
+            requests_per_minute=obj.requests_per_minute,
         )
         # The admin goes on with the object it made: it becomes the issued row.
         obj.__dict__.update(issued.__dict__)

@@ -27,6 +27,7 @@ def tenant_of(obj: models.Model) -> UUID | None:
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     kind = ""  # of the objects, in events; default: after the model's name
+    acts_in_transaction = True  # False where actions see to that, and to their events
 
     @property
     def object_kind(self) -> str:
@@ -72,6 +73,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def response_action(
         self, request: HttpRequest, queryset: Any, *args: Any, **options: Any
     ) -> Any:
+        if not self.acts_in_transaction:
+            return super().response_action(request, queryset, *args, **options)
         with transaction.atomic():  # the act and its events
             return super().response_action(request, queryset, *args, **options)
 

@@ -26,7 +26,8 @@ class NewestPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list[: self.LIMIT].count())  # type: ignore[attr-defined]
+        rows = self.object_list.values("pk")  # type: ignore[attr-defined]
+        return int(rows[: self.LIMIT].count())
 
 
 class NewestList(ChangeList):

@@ -128,7 +128,11 @@ def asked_for(operator, address):
         query["sql"].removeprefix("SET LOCAL lucid.tenant TO '*'; ")
         for query in captured.captured_queries
     ]
-    return [sql for sql in asked if any(f'"{table}"' in sql for table in TABLES)]
+    return [
+        sql
+        for sql in asked
+        if sql.startswith("SELECT") and any(f'"{table}"' in sql for table in TABLES)
+    ]
 
 
 @pytest.mark.parametrize("model", list(site._registry), ids=lambda m: m._meta.label)
@@ -141,7 +145,7 @@ def test_no_list_reads_much_of_a_large_table(
             assert "COUNT(" not in sql or "LIMIT" in sql, (address, sql)
             if connection.vendor == "postgresql":
                 for node in plan_of(sql):
-                    assert not complaint_about(node), (address, sql, node)
+                    assert not complaint_about(node), f"{node} of {sql} at {address}"
 
 
 def plan_of(sql: str) -> Iterator[dict[str, Any]]:

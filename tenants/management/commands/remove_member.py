@@ -18,7 +18,7 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("email")
+        parser.add_argument("email", help="the person's e-mail address")
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
