@@ -161,7 +161,7 @@ def answer_error(error: ApiError, request: HttpRequest) -> Answer:
         answer["X-Should-Retry"] = "false"  # OpenAI's and Anthropic's clients obey
     if error.retry_after is not None:
         answer["Retry-After"] = str(error.retry_after)
-    elif error.code == Code.UNAVAILABLE:
+    elif error.code in {Code.UNAVAILABLE, Code.RATE_LIMITED}:
         answer["Retry-After"] = RETRY_AFTER
     return answer
 
