@@ -116,7 +116,6 @@ class LogAdmin(AuditedAdmin, ReadOnlyAdmin):
 
 @admin.register(SigningKey)
 class SigningKeyAdmin(AuditedAdmin, ReadOnlyAdmin):
-    acts_in_transaction = False  # the ledger's own, under the lock on the log
     list_display = ["kid", "tenant", "mode", "purpose", "status", "created_at"]
     list_filter = ["mode", "purpose", "status"]
     list_select_related = ["tenant"]

@@ -27,7 +27,6 @@ def tenant_of(obj: models.Model) -> UUID | None:
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     kind = ""  # of the objects, in events; default: after the model's name
-    acts_in_transaction = True  # False where actions see to that, and to their events
 
     @property
     def object_kind(self) -> str:
@@ -38,7 +37,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Return the name of an object in events."""
         return str(obj.pk)
 
-    # What is changed. Django calls these inside its transaction, except for actions.
+    # What is changed. Django calls these in its transaction; actions make their own.
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         after = shown(state_of(obj))
@@ -68,15 +67,17 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> None:
         """Tell of what an action of ours has done to one object."""
         self.record(request, obj, action, before=before, after=after, reason=reason)
-        super().log_change(request, obj, f"{action}: {reason}".removesuffix(": "))
+        done = action.partition(".")[2].replace("_", " ").capitalize()
+        super().log_change(request, obj, f"{done}: {reason}".removesuffix(": "))
 
     def response_action(
         self, request: HttpRequest, queryset: Any, *args: Any, **options: Any
     ) -> Any:
-        if not self.acts_in_transaction:
-            return super().response_action(request, queryset, *args, **options)
-        with transaction.atomic():  # the act and its events
-            return super().response_action(request, queryset, *args, **options)
+        act = super().response_action
+        if request.POST.get("action") != "delete_selected":
+            return act(request, queryset, *args, **options)  # in its own transaction
+        with transaction.atomic():  # Django's own action has none
+            return act(request, queryset, *args, **options)
 
     def record(
         self,

@@ -26,8 +26,9 @@ class NewestPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
-        rows = self.object_list.values("pk")  # type: ignore[attr-defined]
-        return int(rows[: self.LIMIT].count())
+        # Ids alone: what a list reads besides is not read to be counted.
+        ids = self.object_list.order_by().values("pk")  # type: ignore[attr-defined]
+        return int(ids[: self.LIMIT].count())
 
 
 class NewestList(ChangeList):
