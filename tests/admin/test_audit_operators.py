@@ -8,7 +8,6 @@ from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from lucid.api.models import TickRun
 from orchestrations.models import Budget, Price, ProviderCredential
 from tenants.audited_admin import AuditedAdmin
 from tenants.models import AccessEvent, ApiKey, Membership, User
