@@ -89,7 +89,7 @@ def known_installation(request, tmp_path_factory) -> Iterator[Installation]:
     if not HAS_POSTGRESQL:
         pytest.skip("needs PostgreSQL's programs, and no DATABASE_URL of SQLite")
     made = Cluster()
-    yield Installation(folder, made.url.replace("lucid@", "lucid:d4t4b4sepw@"))
+    yield Installation(folder, made.url, made.url_as("lucid_app:d4t4b4sepw"))
     made.stop()
 
 

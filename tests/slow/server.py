@@ -114,6 +114,13 @@ class Installation:
     def verify_log(self, account: Account) -> dict[str, Any]:
         return self._ask("verify_log", account.slug, check=False)
 
+    def rotate_api_key(self, account: Account, overlap: str) -> Account:
+        answer = self._ask("rotate_api_key", account.key[:18], "--overlap", overlap)
+        return Account(account.slug, answer["key"])
+
+    def rotate_pepper(self) -> dict[str, Any]:
+        return self._ask("rotate_pepper", check=False)
+
     def rotate_signing_key(self, account: Account, *options: str) -> dict[str, Any]:
         return self._ask("rotate_signing_key", account.slug, *options)
 

@@ -39,5 +39,5 @@ def test_no_file_has_a_secret(full_run, known_installation):
 
 
 def test_the_database_has_no_secret(full_run, known_installation):
-    dump = Dump(known_installation.environment["DATABASE_URL"])
+    dump = Dump(known_installation.database_url)
     assert_clean(full_run, "the database's dump", dump.raw)

@@ -31,21 +31,24 @@ BETWEEN = 100  # receipts between two changes of keys
 SALTS = 6_000  # rows that a killed rotation of the master key has still to do
 
 
-def _own_database(request, folder: Path) -> str:
-    """Return the URL of a database whose rows no other secrets have sealed."""
+def _own_database(request, folder: Path) -> list[str]:
+    """Return URLs of a database whose rows no other secrets have sealed: as its owner,
+    and to serve under.
+    """
     if request.param == "sqlite":
-        return f"sqlite:///{folder}/lucid.sqlite3"
+        return [f"sqlite:///{folder}/lucid.sqlite3"]
     cluster = request.getfixturevalue("cluster")
     with psycopg.connect(cluster.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {folder.name}")
-    return f"{cluster.url.rpartition('/')[0]}/{folder.name}"
+    urls = [cluster.url, cluster.url_as("lucid_app")]
+    return [f"{url.rpartition('/')[0]}/{folder.name}" for url in urls]
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
 def own(request, tmp_path_factory) -> Installation:
     """An installation whose workers know a second master key already."""
     folder = tmp_path_factory.mktemp("keys", numbered=True)
-    made = Installation(folder, _own_database(request, folder))
+    made = Installation(folder, *_own_database(request, folder))
     made.environment["LUCID_MASTER_KEYS"] += f",m2:{random_key()}"
     return made
 

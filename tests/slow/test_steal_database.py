@@ -71,7 +71,7 @@ def opens(key: bytes, sealed: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def thief(full_run, known_installation) -> Thief:
-    return Thief(Dump(known_installation.environment["DATABASE_URL"]))
+    return Thief(Dump(known_installation.database_url))
 
 
 @pytest.fixture(scope="module")
