@@ -42,6 +42,19 @@ def guards(lucid: Installation, effort: Effort) -> Iterator[Row]:
                 for _ in range(2 * effort.rounds)
             ]
             yield _row(what, added)
+    free, limited = (
+        lucid.target("/v1/receipts", 0),
+        lucid.target("/v1/receipts", LIMITED),
+    )
+    for clients in (1, 64):
+        lucid.post(free, clients, 2)
+        lucid.post(limited, clients, 2)
+        ratios = [
+            lucid.post(limited, clients, effort.seconds).rate
+            / lucid.post(free, clients, effort.seconds).rate
+            for _ in range(effort.rounds)
+        ]
+        yield _ratio(clients, ratios)
 
 
 def _fill(lucid: Installation) -> str:
@@ -85,4 +98,14 @@ def _row(what: str, added: list[float]) -> Row:
         f"<= {GOAL} ms",
         f"{median:.2f} ms ({min(added):.2f} to {max(added):.2f})",
         median <= GOAL,
+    )
+
+
+def _ratio(clients: int, ratios: list[float]) -> Row:
+    median = statistics.median(ratios)
+    return Row(
+        f"receipts of a tenant with limits, clients: {clients}",
+        ">= 0.95 of one without",
+        f"{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+        median >= 0.95,
     )

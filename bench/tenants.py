@@ -6,12 +6,14 @@ import django
 
 
 def make(count: int) -> list[str]:
+    from tenants.isolation import across_tenants
     from tenants.models import ApiKey, Tenant  # Django has to be set up first
 
     tenants = [Tenant(slug=f"bench-{n}", name=f"Bench {n}") for n in range(count)]
-    Tenant.objects.bulk_create(tenants)
     scopes = ["*"]
-    return [ApiKey.objects.issue(tenant, "bench", scopes)[1] for tenant in tenants]
+    with across_tenants():
+        Tenant.objects.bulk_create(tenants)
+        return [ApiKey.objects.issue(tenant, "bench", scopes)[1] for tenant in tenants]
 
 
 if __name__ == "__main__":

@@ -82,4 +82,7 @@ def fill(slug: str) -> None:
 
 if __name__ == "__main__":
     django.setup()
-    fill(sys.argv[1])
+    from tenants.isolation import across_tenants
+
+    with across_tenants():
+        fill(sys.argv[1])
