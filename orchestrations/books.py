@@ -17,6 +17,7 @@ import msgspec
 from django.utils import timezone
 
 from lucid.api.errors import ApiError, not_found
+from lucid.columns import Columns
 from orchestrations.models import NOBODY, NOT_COMPLETED, Orchestration, Step
 from orchestrations.refusals import (
     at_capacity,
@@ -72,7 +73,6 @@ from orchestrations.work import (
 )
 from receipts import canonical
 from receipts.canonical import MAX_INTEGER
-from receipts.columns import Columns
 from receipts.ledger import Logged, Page
 from receipts.merkle import leaf_hash
 from receipts.rows import Find, Row, Write

@@ -3,8 +3,7 @@
 Amounts are nanocents here, as the columns hold them.
 """
 
-from orchestrations.usage import TOKEN_COUNTS
-from receipts.columns import (
+from lucid.columns import (
     BIGINT,
     BOOLEAN,
     BYTEA,
@@ -16,6 +15,7 @@ from receipts.columns import (
     UUID_,
     Columns,
 )
+from orchestrations.usage import TOKEN_COUNTS
 from receipts.rows import Find, add, change, change_expected, delete, insert
 
 TOKENS: Columns = dict.fromkeys(TOKEN_COUNTS, BIGINT)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import psycopg
 from django.conf import settings
 
-from receipts.columns import (
+from lucid.columns import (
     BIGINT,
     BYTEA,
     SMALLINT,
@@ -18,7 +18,7 @@ from receipts.columns import (
     arrays,
     single,
 )
-from receipts.pipeline import Call, Pipeline, Statement
+from lucid.pipeline import Call, Pipeline, Statement
 from receipts.rows import names, one_row, unnest
 from receipts.storage import (
     HEAD_COLUMNS,

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
-from receipts.columns import (
+from lucid.columns import (
     BIGINT,
     DATE,
     JSON,
@@ -28,7 +28,7 @@ from receipts.columns import (
     arrays,
     single,
 )
-from receipts.pipeline import Call, Statement
+from lucid.pipeline import Call, Statement
 
 Row = tuple[Any, ...]
 

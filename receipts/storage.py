@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from lucid.api.idempotency import Claim
 from lucid.api.models import IdempotentAnswer
-from receipts.columns import BIGINT, BYTEA, SMALLINT, TEXT, TIME, UUID_, Columns
+from lucid.columns import BIGINT, BYTEA, SMALLINT, TEXT, TIME, UUID_, Columns
 from receipts.models import Log, Receipt, Tile
 from receipts.rows import Find, Row, Write, change, insert
 from tenants.models import Tenant

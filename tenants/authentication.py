@@ -2,10 +2,9 @@
 
 A credential is looked up (`find_holder`), and remembered for a minute by this process.
 Revoking a key, and whatever else makes the memory wrong, raises a number of the
-tenant's, `Principal.keyring_version`. `confirm` compares it with one small query.
-`recall` does not: it is for views whose answer is confirmed by a transaction that
-compares it, so that a remembered key can never write, and the hot write path has no
-query at all.
+tenant's, `Principal.keyring_version`, which one small query compares. Not for views
+whose answer is confirmed by a transaction that compares it: there a remembered key can
+never write, and the hot write path has no query at all.
 """
 
 import hmac
@@ -221,29 +220,25 @@ def _check_tenant_header(request: Request, principal: Principal) -> None:
         )
 
 
-def _count(request: Request, principal: Principal) -> None:
-    """Count the request against the limits there are; raises the 429."""
-    limits = principal.limits
-    if limits:
-        allowance = take(principal.tenant_id, limits)
-        request._request.allowance = allowance  # type: ignore[attr-defined]
-        allowance.check()
-
-
 class ApiKeyAuthentication(BaseAuthentication):
     """`from_memory` for a view whose success a transaction confirms, see above."""
 
     def __init__(self, *, from_memory: bool = False) -> None:
-        self._find = recall if from_memory else confirm
+        self._from_memory = from_memory
 
     def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
         text = credential(request)
         if text is None:
             return None
-        principal = self._find(text, client_address(request._request))
+        address = client_address(request._request)
+        principal, is_remembered = _find(text, address)
         _check_tenant_header(request, principal)
+        if principal.limits:
+            principal = _count(request, principal, text, address)
+        elif is_remembered and not self._from_memory:
+            version = _version_of(principal.tenant_id)
+            principal = _confirm(principal, version, text, address)
         enter(principal.tenant_id)
-        _count(request, principal)
         return principal, principal
 
     def authenticate_header(self, request: Request) -> str:
@@ -255,35 +250,59 @@ class ApiKeyAuthentication(BaseAuthentication):
 _memory: dict[bytes, tuple[Principal, float]] = {}
 
 
-def recall(text: str, address: str | None = None) -> Principal:
-    """Return a credential's holder, from memory if it was looked up this minute."""
-    found = _memory.get(sha256(text.encode()).digest())
-    if found and _is_fresh(*found):
-        _reject_elsewhere(found[0], address)
-        return found[0]
-    return _remember(text, address)
-
-
-def confirm(text: str, address: str | None = None) -> Principal:
-    """Return a credential's holder as the database knows it now.
-
-    What is remembered is right for as long as the tenant's number is the one that it
-    was read at: asking for that costs a third of looking a key up.
+def _find(text: str, address: str | None) -> tuple[Principal, bool]:
+    """Return a credential's holder, and whether memory knew, which is a minute old at
+    most. Else it was looked up this moment.
     """
     found = _memory.get(sha256(text.encode()).digest())
     if found and _is_fresh(*found):
-        principal = found[0]
-        _reject_elsewhere(principal, address)
-        if _version_of(principal.tenant_id) == principal.keyring_version:
-            return principal
+        _reject_elsewhere(found[0], address)
+        return found[0], True
+    return _remember(text, address), False
+
+
+def recall(text: str, address: str | None = None) -> Principal:
+    """Return a credential's holder, from memory if it was looked up this minute."""
+    return _find(text, address)[0]
+
+
+def _confirm(
+    principal: Principal, version: int | None, text: str, address: str | None
+) -> Principal:
+    """Return the holder as the database knows it now, of whose tenant the number is.
+
+    What is remembered is right for as long as the number is the one that it was read
+    at: asking for that costs a third of looking a key up.
+    """
+    if version == principal.keyring_version:
+        return principal
     return _remember(text, address)
 
 
+def _count(
+    request: Request, principal: Principal, text: str, address: str | None
+) -> Principal:
+    """Count the request against its limits, and confirm its holder on the way.
+
+    Raises the 429.
+    """
+    allowance, version = take(principal.tenant_id, principal.limits)
+    confirmed = _confirm(principal, version, text, address)
+    if confirmed.limits != principal.limits:  # they were changed this minute
+        if not confirmed.limits:
+            return confirmed
+        allowance, _ = take(confirmed.tenant_id, confirmed.limits)
+    request._request.allowance = allowance  # type: ignore[attr-defined]
+    allowance.check()
+    return confirmed
+
+
 def _version_of(tenant_id: UUID) -> int | None:
+    is_native = connection.features.has_native_uuid_field
     with working_for(tenant_id), connection.cursor() as cursor:
         cursor.execute(
             "SELECT keyring_version FROM tenants_tenant WHERE id = %s",
-            [tenant_id if connection.features.has_native_uuid_field else tenant_id.hex],
+            [tenant_id if is_native else tenant_id.hex],
         )
         row = cursor.fetchone()
     return row and int(row[0])

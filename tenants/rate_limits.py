@@ -6,29 +6,25 @@ cost hardly more than one. The counts are worth nothing after a crash: PostgreSQ
 them in an unlogged table, and no request waits for a disk.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import psycopg
 from django.db import OperationalError, connection, transaction
 
 from lucid.api.allowance import Allowance
+from lucid.columns import BIGINT, TEXT, UUID_, Columns, arrays
 from lucid.group_commit import GroupCommit, TimedOut
+from lucid.pipeline import Pipeline, Statement
 from tenants.isolation import as_setting
-from tenants.postgresql.plain import parameters
-
-logger = logging.getLogger(__name__)
+from tenants.postgresql.plain import CONNECT_TIMEOUT, parameters
 
 MINUTE = 60  # seconds
 PATIENCE = 3  # seconds in line, and for a statement
 BATCH_LIMIT = 1000
-
-Counted = tuple[UUID, UUID]  # tenant, and what has the limit: it, or one of its keys
 
 
 @dataclass(slots=True)
@@ -36,19 +32,22 @@ class _Request:
     tenant_id: UUID
     limits: dict[UUID, int]
     allowances: list[Allowance] = field(default_factory=list)
+    keyring_version: int = 0
 
 
-def take(tenant_id: UUID, limits: dict[UUID, int]) -> Allowance:
-    """Count a request against one limit or more; return what has least left.
+def take(tenant_id: UUID, limits: dict[UUID, int]) -> tuple[Allowance, int]:
+    """Count a request against one limit or more.
 
-    Raises OperationalError when it cannot be counted.
+    Returns what has least left, and the tenant's `keyring_version`, which costs nothing
+    more to read here. Raises OperationalError when the request cannot be counted.
     """
     request = _Request(tenant_id, limits)
     try:
         _group.submit(request, PATIENCE)
     except (TimedOut, psycopg.OperationalError) as error:
         raise OperationalError("the request could not be counted") from error
-    return min(request.allowances, key=lambda allowance: allowance.left)
+    tightest = min(request.allowances, key=lambda allowance: allowance.left)
+    return tightest, request.keyring_version
 
 
 def _count(batch: Sequence[_Request]) -> None:
@@ -57,31 +56,23 @@ def _count(batch: Sequence[_Request]) -> None:
     )
     # In one order, so that no two batches wait for each other.
     rows = [(*counted, more[counted]) for counted in sorted(more)]
-    used, minute = _add(rows)
+    add = _connection.add if connection.vendor == "postgresql" else _add_on_sqlite
+    found = {(tenant_id, subject): rest for tenant_id, subject, *rest in add(rows)}
     # Each request has a place of its own in the count, in the order they came in.
-    place = {subject: used[subject] - more[_, subject] for _, subject in more}
+    place = {counted: found[counted][0] - more[counted] for counted in more}
     for request in batch:
         for subject, limit in request.limits.items():
-            place[subject] += 1
-            left = limit - place[subject]
-            reset = (minute[subject] + 1) * MINUTE
-            request.allowances.append(Allowance(limit, left, reset))
+            counted = request.tenant_id, subject
+            place[counted] += 1
+            _, minute, request.keyring_version = found[counted]
+            reset = (minute + 1) * MINUTE
+            request.allowances.append(Allowance(limit, limit - place[counted], reset))
 
 
 _group = GroupCommit(_count, BATCH_LIMIT)
 
-Rows = Sequence[tuple[UUID, UUID, int]]
-Sums = tuple[dict[UUID, int], dict[UUID, int]]  # used, and in which minute
-
-
-def _add(rows: Rows) -> Sums:
-    add = _connection.add if connection.vendor == "postgresql" else _add_on_sqlite
-    found = add(rows)
-    return (
-        {subject: used for subject, used, _ in found},
-        {subject: minute for subject, _, minute in found},
-    )
-
+Row = tuple[UUID, UUID, int]  # tenant, what has the limit, requests
+Answered = tuple[UUID, UUID, int, int, int]  # ..., used, minute, keyring_version
 
 # A batch that waited for another's lock may be of the minute before: it counts in the
 # one that has begun.
@@ -91,15 +82,28 @@ _UPSERT = """
             THEN excluded.used ELSE tenants_ratecount.used + excluded.used END,
         minute = CASE WHEN excluded.minute > tenants_ratecount.minute
             THEN excluded.minute ELSE tenants_ratecount.minute END
-    RETURNING subject, used, minute
+    RETURNING tenant_id, subject, used, minute, (
+        SELECT keyring_version FROM tenants_tenant
+        WHERE id = tenants_ratecount.tenant_id
+    )
 """
-_ON_POSTGRESQL = f"""
+_COUNTED: Columns = {"tenant_id": UUID_, "subject": UUID_, "used": BIGINT}
+_SET_TENANTS = Statement(
+    "set_tenants",
+    "SELECT set_config('lucid.tenant', $1::text, true)",
+    {"set_config": TEXT},
+)
+_ADD = Statement(
+    "count_requests",
+    f"""
     INSERT INTO tenants_ratecount (tenant_id, subject, used, minute)
     SELECT tenant_id, subject, used,
         floor(extract(epoch FROM clock_timestamp()) / {MINUTE})
-    FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS new(tenant_id, subject, used)
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS new(tenant_id, subject, used)
     {_UPSERT}
-"""  # noqa: S608  constants
+    """,  # noqa: S608  constants
+    {**_COUNTED, "minute": BIGINT, "keyring_version": BIGINT},
+)
 _ON_SQLITE = f"""
     INSERT INTO tenants_ratecount (tenant_id, subject, used, minute)
     VALUES (%s, %s, %s, %s) {_UPSERT}
@@ -110,48 +114,50 @@ class _Connection:
     """Of this process, for counting alone; used by whoever leads a batch."""
 
     def __init__(self) -> None:
-        self._open: psycopg.Connection[Any] | None = None
+        self._pipeline: Pipeline | None = None
 
-    def add(self, rows: Rows) -> list[tuple[UUID, int, int]]:
+    def add(self, rows: Sequence[Row]) -> list[Answered]:
         try:
             return self._add(rows)
         except psycopg.OperationalError:
-            if self._open and not self._open.closed:
+            if self._pipeline and not self._pipeline.broken:
                 raise
         return self._add(rows)  # it had died while it was idle
 
-    def _add(self, rows: Rows) -> list[tuple[UUID, int, int]]:
-        if self._open is None or self._open.closed:
-            self._open = psycopg.connect(
-                **parameters(), autocommit=True, prepare_threshold=1
+    def _add(self, rows: Sequence[Row]) -> list[Answered]:
+        if self._pipeline is None or self._pipeline.broken:
+            self.disconnect()
+            setup = (
+                f"SET statement_timeout = '{PATIENCE}s'; SET synchronous_commit = off"
             )
-            self._open.execute(f"SET statement_timeout = '{PATIENCE}s'")
+            seconds = PATIENCE + CONNECT_TIMEOUT
+            self._pipeline = Pipeline(parameters(), setup, seconds)
         tenants = as_setting(frozenset(tenant_id for tenant_id, _, _ in rows))
-        columns = [list(column) for column in zip(*rows, strict=True)]
         # What goes before one synchronisation point is one transaction.
-        with self._open.pipeline():
-            self._open.execute("SELECT set_config('lucid.tenant', %s, true)", [tenants])
-            counted = self._open.execute(_ON_POSTGRESQL, columns)
-        return counted.fetchall()
+        calls = [
+            (_SET_TENANTS, [TEXT.write(tenants)]),
+            (_ADD, arrays(_COUNTED, rows)),
+        ]
+        _, counted = self._pipeline.run(calls)
+        return counted
 
     def disconnect(self) -> None:
-        if self._open:
-            self._open.close()
-        self._open = None
+        if self._pipeline:
+            self._pipeline.close()
+        self._pipeline = None
 
 
 _connection = _Connection()
 disconnect = _connection.disconnect
 
 
-def _add_on_sqlite(rows: Rows) -> list[tuple[UUID, int, int]]:
+def _add_on_sqlite(rows: Sequence[Row]) -> list[Answered]:
     """Count on SQLite, whose machine has one clock."""
     minute = int(time.time()) // MINUTE
-    found = []
+    found: list[Answered] = []
     with transaction.atomic(), connection.cursor() as cursor:
         for tenant_id, subject, more in rows:
             row: list[str | int] = [tenant_id.hex, subject.hex, more, minute]
             cursor.execute(_ON_SQLITE, row)
-            _, used, of_minute = cursor.fetchone()
-            found.append((subject, used, of_minute))
+            found.append((tenant_id, subject, *cursor.fetchone()[2:]))
     return found

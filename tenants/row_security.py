@@ -12,12 +12,17 @@ from django.db import migrations
 
 SETTING = "current_setting('lucid.tenant', true)"
 
-# The subselects are evaluated once for a statement, not for each row.
+# In the order of how often each is so: one tenant, all of them, several. Subselects,
+# which are evaluated once for a statement and not for each row, were slower by 0.1 ms a
+# statement and paid off beyond some 300 rows.
 POLICY = """
 ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant_rows ON {table} USING (
-    {column} = ANY ((SELECT string_to_array(NULLIF({setting}, '*'), ','))::uuid[])
-    OR (SELECT {setting} = '*')
+    CASE {setting}
+        WHEN {column}::text THEN true
+        WHEN '*' THEN true
+        ELSE {column} = ANY (string_to_array(NULLIF({setting}, '*'), ',')::uuid[])
+    END
 )
 """
 NO_POLICY = """

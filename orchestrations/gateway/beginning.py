@@ -18,13 +18,13 @@ from django.conf import settings
 from django.db import connection
 
 from lucid.api.errors import DATABASE_UNAVAILABLE
+from lucid.columns import BIGINT, TEXT, UUID_
 from lucid.group_commit import GroupCommit, TimedOut
+from lucid.pipeline import Call, Statement
 from orchestrations.books import OrchestrationBooks
 from orchestrations.tables import ATTEMPT, INSERT_ATTEMPTS, INSERT_SALTS, SALTS
 from orchestrations.work import Begin
-from receipts.columns import BIGINT, TEXT, UUID_
 from receipts.ledger import BATCH_LIMIT, LedgerUnavailable, Submission
-from receipts.pipeline import Call, Statement
 from receipts.postgres import PostgresTransaction, tenants_call
 from tenants.isolation import working_for
 

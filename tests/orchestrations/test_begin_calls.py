@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from lucid.pipeline import Pipeline
 from orchestrations.models import Attempt, Orchestration
 from orchestrations.reconciling import check_rollups
 from receipts.fsck import check_log
-from receipts.pipeline import Pipeline
 from receipts.quiet_logs import QUIET_AFTER
 from tenants.isolation import working_for
 from tests.caller import RUN

@@ -11,9 +11,13 @@ from lucid.api.allowance import Allowance
 from lucid.api.errors import ApiError
 from tenants import rate_limits
 from tenants.models import RateCount
-from tenants.rate_limits import MINUTE, take
+from tenants.rate_limits import MINUTE
 
 PATIENCE = 60  # seconds
+
+
+def take(tenant_id, limits):
+    return rate_limits.take(tenant_id, limits)[0]
 
 
 @pytest.fixture(autouse=True)
@@ -81,9 +85,9 @@ def test_what_the_server_has_ended_is_connected_anew(acme):
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no connection to lose")
     take(acme.pk, {acme.pk: 3})
-    ours = rate_limits._connection._open
+    ours = rate_limits._connection._pipeline
     assert ours
-    pid = ours.info.backend_pid
+    pid = ours._connection.info.backend_pid
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL ROLE NONE")
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
@@ -108,3 +112,9 @@ def test_it_says_when_to_come_again():
     assert refused.value.retry_after in {29, 30}
     assert allowance.headers()["X-RateLimit-Remaining"] == "0"
     Allowance(limit=3, left=0, reset=0).check()
+
+
+def test_the_number_of_the_tenants_keys_comes_along(acme):
+    before = rate_limits.take(acme.pk, {acme.pk: 3})[1]
+    acme.forget_keys()
+    assert rate_limits.take(acme.pk, {acme.pk: 3})[1] == before + 1

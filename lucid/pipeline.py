@@ -15,7 +15,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from receipts.columns import Columns
+from lucid.columns import Columns
 
 BINARY = 1
 SUCCESS = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
