@@ -34,8 +34,7 @@ from receipts.storage import (
     RunIdTaken,
     Stored,
 )
-from tenants import isolation
-from tenants.postgresql.plain import CONNECT_TIMEOUT, parameters
+from tenants.postgresql.plain import CONNECT_TIMEOUT, parameters, tenants_call
 
 # A statement, or a wait for another process's lock, is given up in time for a 503.
 SETUP = """
@@ -55,12 +54,6 @@ SETUP = """
 BEGIN = Statement("begin", "BEGIN", {})
 COMMIT = Statement("commit", "COMMIT", {})
 ROLLBACK = Statement("rollback", "ROLLBACK", {})
-# Whose rows the transaction is about (tenants.row_security).
-SET_TENANTS = Statement(
-    "set_tenants",
-    "SELECT set_config('lucid.tenant', $1::text, true)",
-    {"set_config": TEXT},
-)
 HEAD = HEAD_COLUMNS | LOG_ID
 EXPECTED: Columns = {"size": BIGINT, "keyring_version": BIGINT}
 
@@ -164,12 +157,6 @@ TILE_ROOTS = Statement(
     """,
     {"root": BYTEA},
 )
-
-
-def tenants_call() -> Call:
-    """Return what tells the database whom this thread works for."""
-    tenants = isolation.as_setting(isolation.current())
-    return SET_TENANTS, [TEXT.write(tenants)]
 
 
 class PostgresTransaction:

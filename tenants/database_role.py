@@ -65,6 +65,31 @@ def _role(connection: BaseDatabaseWrapper) -> str:
         return str(cursor.fetchone()[0])
 
 
+# What a migration has made since is granted to nobody.
+NOT_GRANTED = """
+    SELECT relname FROM pg_class
+    WHERE relname = ANY(%s) AND pg_table_is_visible(oid)
+        AND NOT has_table_privilege(oid, 'SELECT')
+    ORDER BY relname LIMIT 1
+"""
+
+
+def refuse_missing_grants(connection: BaseDatabaseWrapper) -> None:
+    """Raise ImproperlyConfigured if there is a table that the role may not read."""
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(NOT_GRANTED, [connection.introspection.django_table_names()])
+        found = cursor.fetchone()
+    if found:
+        role = _role(connection)
+        raise ImproperlyConfigured(
+            f"The database role {role!r} may not read the table {found[0]}. Run"
+            f" `manage.py create_database_role {role}` as the owner after each"
+            " `migrate`."
+        )
+
+
 def refuse_to_serve() -> None:
     """Raise ImproperlyConfigured rather than serve without row-level security.
 
@@ -73,6 +98,7 @@ def refuse_to_serve() -> None:
     """
     try:
         refuse_unsafe_role(connection)
+        refuse_missing_grants(connection)
     except OperationalError as error:
         logger.warning("the database's role is not known yet: %s", error)
     finally:

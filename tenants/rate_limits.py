@@ -16,11 +16,11 @@ import psycopg
 from django.db import OperationalError, connection, transaction
 
 from lucid.api.allowance import Allowance
-from lucid.columns import BIGINT, TEXT, UUID_, Columns, arrays
+from lucid.columns import BIGINT, UUID_, Columns, arrays
 from lucid.group_commit import GroupCommit, TimedOut
 from lucid.pipeline import Pipeline, Statement
-from tenants.isolation import as_setting
-from tenants.postgresql.plain import CONNECT_TIMEOUT, parameters
+from tenants.isolation import working_for
+from tenants.postgresql.plain import CONNECT_TIMEOUT, parameters, tenants_call
 
 MINUTE = 60  # seconds
 PATIENCE = 3  # seconds in line, and for a statement
@@ -88,11 +88,6 @@ _UPSERT = """
     )
 """
 _COUNTED: Columns = {"tenant_id": UUID_, "subject": UUID_, "used": BIGINT}
-_SET_TENANTS = Statement(
-    "set_tenants",
-    "SELECT set_config('lucid.tenant', $1::text, true)",
-    {"set_config": TEXT},
-)
 _ADD = Statement(
     "count_requests",
     f"""
@@ -132,13 +127,10 @@ class _Connection:
             )
             seconds = PATIENCE + CONNECT_TIMEOUT
             self._pipeline = Pipeline(parameters(), setup, seconds)
-        tenants = as_setting(frozenset(tenant_id for tenant_id, _, _ in rows))
         # What goes before one synchronisation point is one transaction.
-        calls = [
-            (_SET_TENANTS, [TEXT.write(tenants)]),
-            (_ADD, arrays(_COUNTED, rows)),
-        ]
-        _, counted = self._pipeline.run(calls)
+        with working_for(*{tenant_id for tenant_id, _, _ in rows}):
+            calls = [tenants_call(), (_ADD, arrays(_COUNTED, rows))]
+            _, counted = self._pipeline.run(calls)
         return counted
 
     def disconnect(self) -> None:

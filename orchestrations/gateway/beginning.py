@@ -25,8 +25,9 @@ from orchestrations.books import OrchestrationBooks
 from orchestrations.tables import ATTEMPT, INSERT_ATTEMPTS, INSERT_SALTS, SALTS
 from orchestrations.work import Begin
 from receipts.ledger import BATCH_LIMIT, LedgerUnavailable, Submission
-from receipts.postgres import PostgresTransaction, tenants_call
+from receipts.postgres import PostgresTransaction
 from tenants.isolation import working_for
+from tenants.postgresql.plain import tenants_call
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,8 @@
 """The server serves under a role that row-level security binds, or not at all."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import psycopg
@@ -9,7 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from tenants.database_role import refuse_unsafe_role
+from lucid.first_use import BASE_DIR
+from tenants.database_role import refuse_missing_grants, refuse_unsafe_role
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="roles are PostgreSQL's"
@@ -48,6 +51,17 @@ def as_role(role) -> Iterator[DatabaseWrapper]:
 def test_a_role_with_grants_alone_is_taken(as_role, role, run_sql):
     run_sql(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}")
     refuse_unsafe_role(as_role)
+
+
+def test_what_was_not_granted_is_told(as_role, role, run_sql):
+    refuse_unsafe_role(as_role)
+    with pytest.raises(ImproperlyConfigured, match="may not read the table"):
+        refuse_missing_grants(as_role)
+    run_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    refuse_missing_grants(as_role)
+    run_sql(f"REVOKE SELECT ON receipts_log FROM {role}")
+    with pytest.raises(ImproperlyConfigured, match=r"receipts_log.*after each"):
+        refuse_missing_grants(as_role)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +126,17 @@ def test_a_refusal_leaves_the_connection_usable(as_role, role, run_sql):
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
     assert isinstance(as_role.connection, psycopg.Connection)
+
+
+def test_the_server_does_not_start_as_the_owner(database):
+    """The URL of the test run is a superuser's, as the owner's is in many places."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import lucid.wsgi"],
+        cwd=BASE_DIR,
+        env=os.environ | {"PYTHONDEVMODE": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "is a superuser" in done.stderr
+    assert "manage.py create_database_role" in done.stderr
