@@ -25,7 +25,8 @@ from tenants.api_keys import create_key, revoke_key, rotate_key
 from tenants.authentication import Principal, acting
 from tenants.claims import NewApiKey, Revocation, Rotation
 from tenants.granting import Terms
-from tenants.models import ApiKey, ApiKeyQuerySet, NotRotatable, Tenant
+from tenants.models import ApiKey, NotRotatable, Tenant
+from tenants.querysets import ApiKeyQuerySet
 
 NOT_SHOWN = (
     "The key was made by an earlier request with this Idempotency-Key. Its secret is"

@@ -27,7 +27,8 @@ from lucid.api.errors import ApiError, Code
 from tenants.allowed_addresses import Network, may_come_from, networks
 from tenants.events import Actor, ActorKind
 from tenants.isolation import across_tenants, enter, working_for
-from tenants.models import LAST_USE_RESOLUTION, ApiKey, Tenant
+from tenants.models import ApiKey, Tenant
+from tenants.querysets import LAST_USE_RESOLUTION
 from tenants.rate_limits import take
 from tenants.scopes import KNOWN
 from tenants.secrets import api_key_mac, current_pepper, prefix_of

@@ -1,25 +1,22 @@
 """Who: tenants, the people who log in, and the keys that programs hold."""
 
 import uuid
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.core.validators import RegexValidator
 from django.db import models, transaction
-from django.db.models import Count, F, Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from lucid.api.uuid7 import uuid7
-from tenants import secrets
-from tenants.allowed_addresses import network, plain
 from tenants.owned import TenantManager, TenantOwned, TenantsThemselves
+from tenants.querysets import ApiKeyQuerySet
 from tenants.roles import RIGHTS, Right, Role
 
-RESERVED_SLUGS = {"operator"}  # the operator log lives at /log/operator
-LAST_USE_RESOLUTION = timedelta(minutes=1)
 LOGIN_MEMORY = timedelta(hours=1)  # after the last failure
+RESERVED_SLUGS = {"operator"}  # the operator log lives at /log/operator
 
 
 class UserManager(BaseUserManager["User"]):
@@ -125,7 +122,7 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         """Return where a user belongs, with the tenants, in the order of a list."""
         return self.filter(user=user).select_related("tenant").order_by("tenant__slug")
 
-    def of_tenant(self, tenant: Tenant) -> "MembershipQuerySet":
+    def of_tenant(self, tenant: "Tenant") -> "MembershipQuerySet":
         return (
             self.filter(tenant=tenant)
             .select_related("tenant", "user")
@@ -202,78 +199,6 @@ class LoginCount(models.Model):
     @property
     def key(self) -> tuple[str, str]:
         return self.account, self.address
-
-
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def issue(
-        self,
-        tenant: Tenant,
-        name: str,
-        scopes: list[str],
-        mode: str = Mode.LIVE,
-        expires_in: timedelta | None = None,
-        *,
-        expires_at: datetime | None = None,
-        allowed_addresses: Iterable[str] = (),
-        requests_per_minute: int | None = None,
-    ) -> tuple["ApiKey", str]:
-        """Create a key; return it with its secret text, which is kept nowhere."""
-        prefix, text = secrets.new_api_key(mode)
-        pepper_id = secrets.current_pepper()
-        allowed = {str(network(address)) for address in allowed_addresses}
-        key = self.create(
-            tenant=tenant,
-            name=name,
-            prefix=prefix,
-            mac=secrets.api_key_mac(text, pepper_id),
-            pepper_id=pepper_id,
-            scopes=sorted(set(scopes)),
-            mode=mode,
-            expires_at=timezone.now() + expires_in if expires_in else expires_at,
-            allowed_addresses=sorted(allowed),
-            requests_per_minute=requests_per_minute,
-        )
-        return key, text
-
-    @transaction.atomic
-    def touch(self, key_id: uuid.UUID, address: str | None = None) -> None:
-        """Note that the key was used, and from where, at most once a minute.
-
-        A conditional UPDATE and never a save: a row saved from a stale object
-        could bring a key back to life that was revoked meanwhile. A row that
-        somebody holds is passed over: no request waits for a note like this.
-        """
-        now = timezone.now()
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_RESOLUTION)
-        free = self.select_for_update(skip_locked=True, no_key=True)
-        due = free.filter(stale, pk=key_id).values("pk")
-        used_from = None if address is None else str(plain(address))
-        self.filter(pk__in=due).update(last_used_at=now, last_used_from=used_from)
-
-    @transaction.atomic
-    def renew_mac(self, key: "ApiKey", text: str) -> None:
-        """Keep the MAC of a key, whose text is at hand, under the first pepper.
-
-        In the manner of `touch`, and only if nobody did so meanwhile.
-        """
-        pepper_id = secrets.current_pepper()
-        free = self.select_for_update(skip_locked=True, no_key=True)
-        due = free.filter(pk=key.pk, pepper_id=key.pepper_id).values("pk")
-        mac = secrets.api_key_mac(text, pepper_id)
-        self.filter(pk__in=due).update(mac=mac, pepper_id=pepper_id)
-
-    def active(self) -> "ApiKeyQuerySet":
-        """Return the keys whose state is `active`."""
-        now = timezone.now()
-        return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=now),
-            Q(overlap_ends_at=None) | Q(overlap_ends_at__gt=now),
-            revoked_at=None,
-        )
-
-    def counted_by_pepper(self) -> "models.QuerySet[Any, tuple[str, int]]":
-        counts = self.order_by("pepper_id").values("pepper_id")
-        return counts.annotate(count=Count("pk")).values_list("pepper_id", "count")
 
 
 class NotRotatable(Exception):

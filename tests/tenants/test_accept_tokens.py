@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from orchestrations.models import NOBODY
 from tenants import authentication
 from tenants.authentication import NO_KEY
-from tenants.models import LAST_USE_RESOLUTION, AccessEvent, Tenant
+from tenants.models import AccessEvent, Tenant
+from tenants.querysets import LAST_USE_RESOLUTION
 from tenants.token_settings import TokenSettings
 from tests.caller import RUN, Caller
 from tests.receipts.auditor import log_size

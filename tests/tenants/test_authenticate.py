@@ -12,7 +12,8 @@ from django.utils import timezone
 from lucid.api.errors import ApiError
 from receipts.quiet_logs import QUIET_AFTER
 from tenants import authentication
-from tenants.models import LAST_USE_RESOLUTION, ApiKey, Mode, Tenant
+from tenants.models import ApiKey, Mode, Tenant
+from tenants.querysets import LAST_USE_RESOLUTION
 from tests.caller import RUN, Caller
 from tests.conftest import new_caller
 from tests.receipts.auditor import log_size

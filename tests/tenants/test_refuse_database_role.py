@@ -59,7 +59,7 @@ def test_what_was_not_granted_is_told(as_role, role, run_sql):
         refuse_missing_grants(as_role)
     run_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     refuse_missing_grants(as_role)
-    run_sql(f"REVOKE SELECT ON receipts_log FROM {role}")
+    run_sql(f"REVOKE SELECT ON receipts_log FROM {role}")  # noqa: S608
     with pytest.raises(ImproperlyConfigured, match=r"receipts_log.*after each"):
         refuse_missing_grants(as_role)
 
