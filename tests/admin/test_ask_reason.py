@@ -56,7 +56,7 @@ def test_the_reason_is_on_record(operator, alice):
     )
     assert event.actor_kind == "person"
     history = operator.get(f"{TENANTS}{alice.tenant.pk}/history/").content.decode()
-    assert f"tenant.suspended: {REASON}" in history
+    assert f"Suspended: {REASON}" in history
 
 
 def test_a_key_is_revoked(operator, alice):
