@@ -31,13 +31,16 @@ def guards(lucid: Installation, effort: Effort) -> Iterator[Row]:
     run_id = _fill(lucid)
     _limit(lucid)
     env = lucid.env | {"BENCH_TENANT": f"bench-{LIMITED}"}
+    # Both new: a server that was under load has more threads and connections.
+    applications = {"bench.unguarded:application": env, "lucid.wsgi": lucid.as_role}
     with (
-        serving({"bench.unguarded:application": env}) as (unguarded,),
+        serving(applications) as (unguarded, guarded),
         httpx.Client(base_url=unguarded.url, timeout=30, trust_env=False) as bare,
+        httpx.Client(base_url=guarded.url, timeout=30, trust_env=False) as ours,
     ):
         for what, path in READS.items():
             added = [
-                _median(lucid.client, path.format(run_id=run_id), lucid.keys[LIMITED])
+                _median(ours, path.format(run_id=run_id), lucid.keys[LIMITED])
                 - _median(bare, path.format(run_id=run_id), "")
                 for _ in range(2 * effort.rounds)
             ]

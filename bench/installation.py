@@ -24,7 +24,8 @@ ROLE = "lucid_app"  # as in production, bound by row-level security
 class Installation:
     """Bare views and Lucid on one PostgreSQL that syncs every commit to disk."""
 
-    env: dict[str, str]
+    env: dict[str, str]  # of the database's owner
+    as_role: dict[str, str]  # of the role that Lucid serves under
     folder: Path
     postgres: str  # version
     bare: Server
@@ -99,7 +100,14 @@ def installed() -> Iterator[Installation]:
                 httpx.Client(base_url=lucid.url, timeout=30, trust_env=False) as client,
             ):
                 yield Installation(
-                    env, Path(folder), cluster.version, bare, lucid, client, keys
+                    env,
+                    as_role,
+                    Path(folder),
+                    cluster.version,
+                    bare,
+                    lucid,
+                    client,
+                    keys,
                 )
     finally:
         cluster.stop()
