@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 from lucid.api.errors import ApiError
 from lucid.api.pagination import cut, encode_id_cursor
+from lucid.list_page import chips
 from tenants.event_filter import EventFilter
 from tenants.forms import EventFilterForm
 from tenants.models import AccessEvent
@@ -73,7 +74,7 @@ def audit(request: PageRequest) -> HttpResponse:
         return render(request, "tenants/audit.html", context, status=400)
     context = {
         "form": form,
-        "chips": [_chip(request, *chip) for chip in form.chips],
+        "chips": chips(request.GET, form.chips),
         "rows": [Shown(event) for event in rows],
         "next_cursor": next_cursor,
         "is_newest": query.cursor is None,
@@ -86,11 +87,3 @@ def _page(
 ) -> tuple[list[AccessEvent], str | None]:
     rows, more = cut(query.newest(request.member.tenant.pk), query.limit)
     return rows, encode_id_cursor(rows[-1].pk) if more else None
-
-
-def _chip(request: PageRequest, name: str, label: str, value: str) -> dict[str, str]:
-    """Return a filter with the address of the page without it."""
-    others = request.GET.copy()
-    for gone in (name, "cursor"):
-        others.pop(gone, None)
-    return {"label": label, "value": value, "url": f"?{others.urlencode()}"}

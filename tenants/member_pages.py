@@ -83,7 +83,7 @@ def _done(
     except NotPossible as error:
         form.add_error(None, str(error))
         return None
-    return redirect(request.member.url_of("members"))
+    return redirect(request.member.address("members"))
 
 
 def _list(request: PageRequest, form: forms.Form) -> HttpResponse:

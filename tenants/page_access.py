@@ -3,6 +3,9 @@
 A page's address names the tenant, as /t/<slug>/audit, or leaves it to the one that the
 person chose last. Of a tenant that one is no member of a page says what it says of one
 that does not exist. Operators are no members by being operators: they use the admin.
+
+Pages show live data, and with `?mode=test` test data, which has a log, keys and costs
+of its own.
 """
 
 from collections.abc import Callable
@@ -11,13 +14,13 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.cache import add_never_cache_headers
 
 from tenants.isolation import across_tenants, working_for
-from tenants.models import Membership, Tenant
+from tenants.models import Membership, Mode, Tenant
 from tenants.roles import Right, who_may
 
 CHOSEN = "tenant"  # in the session: the slug
@@ -31,11 +34,20 @@ class Door(NamedTuple):
     right: Right | None  # None: any member
 
 
+# Whichever app has the page: an order among them is nobody's but the navigation's.
 DOORS = [
     Door("Overview", "home", None),
-    Door("Access events", "audit", Right.READ_EVENTS),
     Door("Members", "members", Right.READ_MEMBERS),
+    Door("Access events", "audit", Right.READ_EVENTS),
 ]
+
+
+def of_tenant(route: str, view: "View", name: str) -> list[URLPattern]:
+    """Return both addresses of a page: the tenant is the last chosen, or is named."""
+    return [
+        path(route, view, name=name),
+        path(f"t/<slug:slug>/{route}", view, name=name),
+    ]
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class Member:
 
     memberships: list[Membership]
     current: Membership | None
+    mode: str = Mode.LIVE
 
     @property
     def tenant(self) -> Tenant:
@@ -60,7 +73,7 @@ class Member:
         if self.current is None or self.is_suspended:
             return []
         return [
-            {"label": label, "name": name, "url": self.url_of(name)}
+            {"label": label, "name": name, "url": self.address(name)}
             for label, name, right in DOORS
             if right is None or right in self.current.rights
         ]
@@ -68,8 +81,18 @@ class Member:
     def may(self, right: Right) -> bool:
         return self.current is not None and right in self.current.rights
 
-    def url_of(self, name: str, **names: Any) -> str:
-        return reverse(name, kwargs={"slug": self.tenant.slug, **names})
+    def address(self, name: str, *names: Any, **query: Any) -> str:
+        """Return the address of a page of this tenant, in the same mode.
+
+        `names` are what the route has in its path besides the slug. What is None or ""
+        in the query is left out.
+        """
+        given = QueryDict(mutable=True)
+        if self.mode != Mode.LIVE:
+            query["mode"] = self.mode
+        given.update({k: str(v) for k, v in query.items() if v not in (None, "")})
+        url = reverse(name, args=[self.tenant.slug, *names])
+        return f"{url}?{given.urlencode()}" if given else url
 
 
 class PageRequest(HttpRequest):
@@ -128,7 +151,8 @@ def _find(request: HttpRequest, slug: str | None) -> Member:
     if slug is not None and slug not in by_slug:
         raise Http404
     chosen = by_slug.get(slug or request.session.get(CHOSEN, ""))
-    return Member(memberships, chosen or next(iter(memberships), None))
+    mode = Mode.TEST if request.GET.get("mode") == Mode.TEST else Mode.LIVE
+    return Member(memberships, chosen or next(iter(memberships), None), mode)
 
 
 def _refusal(request: PageRequest, needed: list[Right]) -> HttpResponse | None:

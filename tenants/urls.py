@@ -1,12 +1,11 @@
 """Routes of this app. Pages of a tenant have two addresses: /t/<slug>/… names it."""
 
-from typing import Any
-
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
 from tenants import api, audit_api, event_pages, member_pages
 from tenants import pages as own_pages
+from tenants.page_access import of_tenant
 
 v1: list[URLPattern] = [
     path("v1/api-keys", api.ApiKeyList.as_view(), name="api-key-list"),
@@ -25,13 +24,6 @@ v1: list[URLPattern] = [
 ]
 
 
-def _of_tenant(route: str, view: Any, name: str) -> list[URLPattern]:
-    return [
-        path(route, view, name=name),
-        path(f"t/<slug:slug>/{route}", view, name=name),
-    ]
-
-
 pages: list[URLPattern] = [
     path("", own_pages.front, name="home"),
     path("t/<slug:slug>", own_pages.overview, name="home"),
@@ -41,10 +33,8 @@ pages: list[URLPattern] = [
     path("switch", own_pages.switch, name="switch"),
     # Where a changed password is an access event.
     path("admin/password_change/", RedirectView.as_view(pattern_name="account")),
-    *_of_tenant("audit", event_pages.audit, "audit"),
-    *_of_tenant("members", member_pages.members, "members"),
-    *_of_tenant("members/<uuid:member_id>", member_pages.member_detail, "member"),
-    *_of_tenant(
-        "members/<uuid:member_id>/remove", member_pages.remove, "member-remove"
-    ),
+    *of_tenant("audit", event_pages.audit, "audit"),
+    *of_tenant("members", member_pages.members, "members"),
+    *of_tenant("members/<uuid:member_id>", member_pages.member_detail, "member"),
+    *of_tenant("members/<uuid:member_id>/remove", member_pages.remove, "member-remove"),
 ]

@@ -4,6 +4,7 @@ A page that is not in the table below fails the test: whoever adds one says here
 may see it.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import pytest
@@ -187,8 +188,7 @@ def test_a_link_changes_nothing(admin, path):
 
 
 def test_pages_have_neither_script_nor_style_of_their_own(acme, admin, names):
+    """The policy would keep a browser from using it."""
     for page in PRIVATE.values():
         text = ask(admin, page, names).content.decode()
-        assert not any(
-            sign in text for sign in ("<script", "<style", "style=", " onclick")
-        )
+        assert not re.search(r"<script(?! src=)|<style|style=| on[a-z]+=", text)

@@ -22,24 +22,34 @@ MANAGES = [
 SEES = ["See who belongs to this tenant"]
 
 
-@pytest.mark.parametrize(
-    ("role", "rights", "doors"),
-    [
-        ("analyst", READS + SEES, ["Overview", "Members"]),
-        ("auditor", AUDITS + READS + SEES, ["Overview", "Access events", "Members"]),
-        (
-            "admin",
-            AUDITS + READS + SEES + MANAGES,
-            ["Overview", "Access events", "Members"],
-        ),
-    ],
-)
-def test_each_role_has_its_rights_and_the_doors_to_them(acme, role, rights, doors):
+RIGHTS = {
+    "analyst": READS + SEES,
+    "auditor": AUDITS + READS + SEES,
+    "admin": AUDITS + READS + SEES + MANAGES,
+}
+ALL = {"analyst", "auditor", "admin"}
+# In their order.
+DOORS = {
+    "Overview": ALL,
+    "Members": ALL,
+    "Access events": {"auditor", "admin"},
+    "Account": ALL,
+}
+
+
+@pytest.mark.parametrize("role", RIGHTS)
+def test_each_role_has_its_rights(acme, role):
     page = new_person(acme, role).get("/").content.decode()
     listed = page.partition('<ul class="rights">')[2].partition("</ul>")[0]
-    assert sorted(re.findall("<li>(.+?)</li>", listed)) == sorted(rights)
+    assert sorted(re.findall("<li>(.+?)</li>", listed)) == sorted(RIGHTS[role])
+
+
+@pytest.mark.parametrize("role", RIGHTS)
+def test_each_role_has_the_doors_to_its_pages(acme, role):
+    page = new_person(acme, role).get("/").content.decode()
     side = page.partition('<nav class="side"')[2].partition("</nav>")[0]
-    assert re.findall('href="[^"]+"[^>]*>(.+?)</a>', side) == [*doors, "Account"]
+    found = re.findall('href="[^"]+"[^>]*>(.+?)</a>', side)
+    assert found == [door for door, roles in DOORS.items() if role in roles]
 
 
 def test_each_door_leads_to_a_page_of_that_tenant(acme, admin):
