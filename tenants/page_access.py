@@ -78,8 +78,13 @@ class Member:
             if right is None or right in self.current.rights
         ]
 
+    @property
+    def rights(self) -> frozenset[Right]:
+        """What the person may do; templates ask for `"read receipts" in rights`."""
+        return self.current.rights if self.current else frozenset()
+
     def may(self, right: Right) -> bool:
-        return self.current is not None and right in self.current.rights
+        return right in self.rights
 
     def address(self, name: str, *names: Any, **query: Any) -> str:
         """Return the address of a page of this tenant, in the same mode.
