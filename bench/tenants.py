@@ -6,7 +6,7 @@ import django
 
 
 def make(count: int) -> list[str]:
-    from tenants.isolation import across_tenants
+    from lucid.isolation import across_tenants
     from tenants.models import ApiKey, Tenant  # Django has to be set up first
 
     tenants = [Tenant(slug=f"bench-{n}", name=f"Bench {n}") for n in range(count)]

@@ -24,7 +24,7 @@ django.setup()
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402  it needs the settings
 from rest_framework.authentication import BaseAuthentication  # noqa: E402
 
-from tenants import isolation  # noqa: E402
+from lucid import isolation  # noqa: E402
 from tenants.authentication import Principal  # noqa: E402
 from tenants.models import Tenant  # noqa: E402
 

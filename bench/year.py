@@ -82,7 +82,7 @@ def fill(slug: str) -> None:
 
 if __name__ == "__main__":
     django.setup()
-    from tenants.isolation import across_tenants
+    from lucid.isolation import across_tenants
 
     with across_tenants():
         fill(sys.argv[1])

@@ -7,12 +7,12 @@ from typing import Any
 
 from django.utils import timezone
 
+from lucid.isolation import across_tenants, working_for
 from orchestrations.books import OrchestrationBooks
 from orchestrations.models import Orchestration
 from orchestrations.work import End, Scope
 from receipts.keyring import keyring_for
 from receipts.ledger import LedgerUnavailable, StaleKeyring, Submission, append
-from tenants.isolation import across_tenants, working_for
 
 logger = logging.getLogger(__name__)
 

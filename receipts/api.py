@@ -20,6 +20,7 @@ from lucid.api.pagination import (
 from lucid.api.parsing import check, check_query
 from lucid.api.rendering import Answer
 from lucid.api.views import ApiView
+from lucid.isolation import across_tenants, enter
 from receipts import examples, merkle
 from receipts.claims import NewReceipt
 from receipts.entry import Entry, EntryTooLarge, make_entry
@@ -34,7 +35,6 @@ from receipts.reading import note_verification
 from receipts.verdicts import Checked, check_receipt
 from receipts.verifier import Verdict
 from tenants.authentication import Principal
-from tenants.isolation import across_tenants, enter
 from tenants.models import Tenant
 from tenants.scopes import HasScope
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from lucid.isolation import across_tenants, working_for
 from receipts import base58
 from receipts.ed25519 import Signer
 from receipts.entry import Entry, make_entry
@@ -31,7 +32,6 @@ from receipts.models import Log, SigningKey
 from receipts.note import VerifierKey
 from tenants import events
 from tenants.events import Actor, ActorKind
-from tenants.isolation import across_tenants, working_for
 from tenants.models import Tenant
 
 Purpose = SigningKey.Purpose

@@ -20,6 +20,7 @@ from django.utils import timezone
 from lucid.api.errors import DATABASE_UNAVAILABLE
 from lucid.api.idempotency import Claim
 from lucid.group_commit import GroupCommit, TimedOut
+from lucid.isolation import working_for
 from receipts.entry import Entry
 from receipts.keyring import Keyring
 from receipts.merkle import Frontier, tree_root
@@ -39,7 +40,6 @@ from receipts.storage import (
     Transaction,
 )
 from receipts.tiles import TILE_WIDTH
-from tenants.isolation import working_for
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from lucid.api.openapi import describe
 from lucid.api.parsing import check_query
 from lucid.api.rendering import Answer
 from lucid.api.views import ApiView
+from lucid.isolation import across_tenants, enter
 from receipts import examples
 from receipts.models import Log
 from receipts.reader import LogReader
 from receipts.tiles import ENTRIES, TilePathError, parse_tile_path
 from tenants.authentication import Principal
-from tenants.isolation import across_tenants, enter
 from tenants.scopes import HasScope
 
 PUBLIC_SETTING = "public_log"

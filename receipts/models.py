@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.db import models
 
+from lucid.owned import TenantManager, TenantOwned
 from receipts.ed25519 import Signer
 from receipts.sealing import holds_sealed, unseal
 from tenants.models import Mode, Tenant
-from tenants.owned import TenantManager, TenantOwned
 
 
 @holds_sealed("sealed_seed")

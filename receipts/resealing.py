@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import models, transaction
 
+from lucid.isolation import across_tenants
 from receipts.sealing import (
     SealedColumn,
     Unsealable,
@@ -21,7 +22,6 @@ from receipts.sealing import (
 )
 from tenants import events
 from tenants.events import Actor
-from tenants.isolation import across_tenants
 
 BATCH = 200  # rows, some 100 ms
 ROUNDS = 5  # over a table whose rows others seal under an older key meanwhile

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from lucid.api.models import IdempotentAnswer
 from lucid.api.ticks import at_every_tick
+from lucid.isolation import across_tenants
 from receipts.key_changes import end_overlaps
-from tenants.isolation import across_tenants
 
 
 @at_every_tick

@@ -24,9 +24,9 @@ from rest_framework.request import Request
 
 from lucid.api.addresses import client_address
 from lucid.api.errors import ApiError, Code
+from lucid.isolation import across_tenants, enter, working_for
 from tenants.allowed_addresses import Network, may_come_from, networks
 from tenants.events import Actor, ActorKind
-from tenants.isolation import across_tenants, enter, working_for
 from tenants.models import ApiKey, Tenant
 from tenants.querysets import LAST_USE_RESOLUTION
 from tenants.rate_limits import take

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from lucid.isolation import across_tenants
 from tenants.allowed_addresses import network
-from tenants.isolation import across_tenants
 from tenants.models import ApiKey, Membership, Tenant, User
 from tenants.scopes import KNOWN
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.http import HttpRequest
 
 from lucid.api.addresses import client_address
-from tenants.isolation import across_tenants, working_for
+from lucid.isolation import across_tenants, working_for
 from tenants.models import AccessEvent
 
 ActorKind = AccessEvent.ActorKind

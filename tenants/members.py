@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from lucid.isolation import working_for
 from tenants import events
 from tenants.events import Actor
-from tenants.isolation import working_for
 from tenants.models import Membership, Tenant, User
 from tenants.roles import Role
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from tenants.isolation import across_tenants, working_for
+from lucid.isolation import across_tenants, working_for
 
 ADMIN = "/admin/"
 

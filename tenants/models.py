@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from lucid.api.uuid7 import uuid7
-from tenants.owned import TenantManager, TenantOwned, TenantsThemselves
+from lucid.owned import TenantManager, TenantOwned, TenantsThemselves
 from tenants.querysets import ApiKeyQuerySet
 from tenants.roles import RIGHTS, Right, Role
 

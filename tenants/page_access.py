@@ -19,7 +19,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils.cache import add_never_cache_headers
 
-from tenants.isolation import across_tenants, working_for
+from lucid.isolation import across_tenants, working_for
 from tenants.models import Membership, Mode, Tenant
 from tenants.roles import Right, who_may
 

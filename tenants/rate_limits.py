@@ -18,8 +18,8 @@ from django.db import OperationalError, connection, transaction
 from lucid.api.allowance import Allowance
 from lucid.columns import BIGINT, UUID_, Columns, arrays
 from lucid.group_commit import GroupCommit, TimedOut
+from lucid.isolation import working_for
 from lucid.pipeline import Pipeline, Statement
-from tenants.isolation import working_for
 from tenants.postgresql.plain import CONNECT_TIMEOUT, parameters, tenants_call
 
 MINUTE = 60  # seconds

@@ -15,10 +15,10 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 
+from lucid.isolation import across_tenants, working_for
 from orchestrations.gateway.beginning import BeginTransaction
 from receipts.postgres import PostgresTransaction
 from tenants import database_role, rate_limits
-from tenants.isolation import across_tenants, working_for
 from tenants.models import ApiKey, Mode, Tenant
 from tests.caller import Caller
 

@@ -20,13 +20,13 @@ from django.db import connection
 from lucid.api.errors import DATABASE_UNAVAILABLE
 from lucid.columns import BIGINT, TEXT, UUID_
 from lucid.group_commit import GroupCommit, TimedOut
+from lucid.isolation import working_for
 from lucid.pipeline import Call, Statement
 from orchestrations.books import OrchestrationBooks
 from orchestrations.tables import ATTEMPT, INSERT_ATTEMPTS, INSERT_SALTS, SALTS
 from orchestrations.work import Begin
 from receipts.ledger import BATCH_LIMIT, LedgerUnavailable, Submission
 from receipts.postgres import PostgresTransaction
-from tenants.isolation import working_for
 from tenants.postgresql.plain import tenants_call
 
 logger = logging.getLogger(__name__)

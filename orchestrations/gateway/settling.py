@@ -17,6 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from lucid.api.errors import DATABASE_UNAVAILABLE
+from lucid.isolation import across_tenants, working_for
 from orchestrations import models
 from orchestrations.books import RUN_IS_OVER, OrchestrationBooks
 from orchestrations.gateway.attempts import SERVER_DIED, Attempt, Seen
@@ -36,7 +37,6 @@ from receipts.ledger import (
     append,
 )
 from receipts.models import with_extras
-from tenants.isolation import across_tenants, working_for
 
 logger = logging.getLogger(__name__)
 

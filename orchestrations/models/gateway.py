@@ -7,13 +7,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from lucid.owned import TenantOwned
 from orchestrations.gateway.destinations import BadBaseURL, check_base_url
 from orchestrations.models.remembered import Remembered
 from orchestrations.models.runs import NOBODY, Provider, tenant_of_row
 from orchestrations.money import CentsField
 from receipts.sealing import holds_sealed, seal, unseal
 from tenants.models import Mode
-from tenants.owned import TenantOwned
 
 MAX_PATTERNS = 100
 MAX_HOSTS = 20

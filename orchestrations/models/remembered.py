@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db import models, transaction
 
+from lucid.owned import TenantOwned
 from tenants.models import Tenant
-from tenants.owned import TenantOwned
 
 
 class Remembered(TenantOwned):

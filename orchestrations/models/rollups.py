@@ -4,10 +4,10 @@ from decimal import Decimal
 
 from django.db import models
 
+from lucid.owned import TenantOwned
 from orchestrations.models.runs import Tokens, tenant_of_row
 from orchestrations.money import CentsField
 from tenants.models import Mode
-from tenants.owned import TenantOwned
 
 
 class Usage(Tokens):

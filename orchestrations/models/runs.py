@@ -6,9 +6,9 @@ from decimal import Decimal
 from django.db import models
 from django.db.models import Q, Sum
 
+from lucid.owned import TenantOwned
 from orchestrations.money import CentsField
 from tenants.models import Mode, Tenant
-from tenants.owned import TenantOwned
 
 NOBODY = uuid.UUID(int=0)  # in place of an API key, in keys that must not be NULL
 

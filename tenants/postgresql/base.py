@@ -16,7 +16,7 @@ from django.db.backends.postgresql import base
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from tenants import isolation
+from lucid import isolation
 
 
 def _setting() -> str | None:

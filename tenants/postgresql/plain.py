@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db import connections
 
+from lucid import isolation
 from lucid.columns import TEXT
 from lucid.pipeline import Call, Statement
-from tenants import isolation
 
 CONNECT_TIMEOUT = 5  # seconds
 OF_DJANGO = ("context", "cursor_factory", "prepare_threshold")  # how it adapts values

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from lucid.isolation import working_for
 from lucid.pipeline import Pipeline
 from orchestrations.models import Attempt, Orchestration
 from orchestrations.reconciling import check_rollups
 from receipts.fsck import check_log
 from receipts.quiet_logs import QUIET_AFTER
-from tenants.isolation import working_for
 from tests.caller import RUN
 from tests.orchestrations.calling import chat, infer, inferred, only_run, set_price
 from tests.orchestrations.provider import CHAT, Scripted, open_account

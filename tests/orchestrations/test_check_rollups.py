@@ -11,6 +11,7 @@ from django.core.management import execute_from_command_line
 from django.db import connection
 from django.db.models import F
 
+from lucid.isolation import working_for
 from orchestrations.models import (
     Adjustment,
     Inference,
@@ -22,7 +23,6 @@ from orchestrations.models import (
     UsageHour,
 )
 from orchestrations.reconciling import Difference, check_rollups
-from tenants.isolation import working_for
 from tests.conftest import new_caller
 from tests.orchestrations.usage_rows import Ledger
 

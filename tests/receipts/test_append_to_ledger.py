@@ -7,6 +7,7 @@ import pytest
 from django.db import Error, connection, connections, transaction
 from django.db.models import F
 
+from lucid.isolation import across_tenants, working_for
 from receipts import ledger, merkle
 from receipts.entry import EntryTooLarge, make_entry
 from receipts.fsck import check_log
@@ -24,7 +25,6 @@ from receipts.postgres import PostgresTransaction
 from receipts.quiet_logs import QUIET_AFTER
 from receipts.tiles import MAX_ENTRY_BYTES, decode_bundle
 from receipts.verifier import Verdict
-from tenants.isolation import across_tenants, working_for
 from tests.caller import RUN
 from tests.conftest import new_caller, new_tenant
 from tests.receipts.auditor import audit, grow, log_size, read_checkpoint, vkey

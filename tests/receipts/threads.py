@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from django.db import connections
 
-from tenants.isolation import across_tenants
+from lucid.isolation import across_tenants
 
 PATIENCE = 60  # seconds
 

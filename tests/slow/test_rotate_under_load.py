@@ -281,7 +281,7 @@ class TestAMasterKeyRotationThatIsKilled:
             from uuid import uuid4
             from orchestrations.models import ContentSalts
             from receipts.sealing import seal
-            from tenants.isolation import across_tenants
+            from lucid.isolation import across_tenants
             from tenants.models import Tenant
             rows = []
             with across_tenants():
@@ -300,7 +300,7 @@ class TestAMasterKeyRotationThatIsKilled:
             """
             from orchestrations.models import ContentSalts
             from receipts.sealing import unseal
-            from tenants.isolation import across_tenants
+            from lucid.isolation import across_tenants
             with across_tenants():
                 rows = list(ContentSalts.objects.all())
             plain = sorted(int.from_bytes(unseal(r.master_key_id, bytes(r.sealed)))

@@ -8,11 +8,11 @@ from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 from django.test import Client
 
+from lucid.isolation import NoTenant, across_tenants, current, working_for
+from lucid.owned import TenantManager, TenantOwned
 from receipts.models import Log, Receipt, SigningKey
 from tenants import database_role
-from tenants.isolation import NoTenant, across_tenants, current, working_for
 from tenants.models import AccessEvent, ApiKey, Tenant
-from tenants.owned import TenantManager, TenantOwned
 from tests.caller import HANDLER
 from tests.conftest import ROLE
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from lucid.isolation import working_for
 from tenants import events, members
-from tenants.isolation import working_for
 from tenants.members import NotPossible
 from tenants.models import Membership
 from tests.tenants.people import Person, events_of, new_member, new_user

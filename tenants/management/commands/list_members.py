@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from lucid.isolation import working_for
 from tenants.commands import JsonCommand, describe_member, find_tenant
-from tenants.isolation import working_for
 from tenants.models import Membership
 
 

@@ -17,11 +17,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, connections, transaction
 
 from lucid.first_use import BASE_DIR
+from lucid.isolation import across_tenants
 from tenants import database_role, members
 from tenants.api_keys import create_key
 from tenants.database_role import complaint_about
 from tenants.events import command_line
-from tenants.isolation import across_tenants
 from tenants.models import Mode, Tenant, User
 from tenants.roles import Role
 

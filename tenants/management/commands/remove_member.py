@@ -2,6 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from lucid.isolation import working_for
 from tenants import events, members
 from tenants.commands import (
     JsonCommand,
@@ -9,7 +10,6 @@ from tenants.commands import (
     find_tenant,
     find_user,
 )
-from tenants.isolation import working_for
 from tenants.models import Membership
 
 

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from django.db import models
 
-from tenants import isolation
+from lucid import isolation
 
 Row = TypeVar("Row", bound=models.Model)
 
