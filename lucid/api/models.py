@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from lucid.api.idempotency import Claim
+from lucid.owned import TenantManager, TenantOwned
 
 
 class IdempotentAnswerQuerySet(models.QuerySet["IdempotentAnswer"]):
@@ -20,7 +21,7 @@ class IdempotentAnswerQuerySet(models.QuerySet["IdempotentAnswer"]):
         ).first()
 
 
-class IdempotentAnswer(models.Model):
+class IdempotentAnswer(TenantOwned):
     """The first answer to an Idempotency-Key, kept as the bytes that were sent.
 
     Written in the transaction that did the work, so that there is never work
@@ -36,7 +37,7 @@ class IdempotentAnswer(models.Model):
     body = models.BinaryField()
     created_at = models.DateTimeField(db_index=True)
 
-    objects = IdempotentAnswerQuerySet.as_manager()
+    objects = TenantManager.from_queryset(IdempotentAnswerQuerySet)()  # type: ignore[misc]
 
     class Meta:
         constraints = [

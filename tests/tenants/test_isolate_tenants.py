@@ -22,7 +22,6 @@ def is_owned(model):
 
 
 OWNED = [model for model in apps.get_models() if is_owned(model)]
-WALLED = [model for model in OWNED if model._meta.app_label != "api"]
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def two(alice, charlie):
 # Without a tenant
 
 
-@pytest.mark.parametrize("model", WALLED, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", OWNED, ids=lambda model: model.__name__)
 def test_rows_of_nobody_in_particular_are_not_to_be_had(database, model):
     assert issubclass(model, TenantOwned)
     assert isinstance(model._default_manager, TenantManager)
