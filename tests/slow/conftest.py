@@ -8,6 +8,7 @@ import pytest
 
 from tests.cluster import Cluster, programs
 from tests.slow.full_run import FullRun
+from tests.slow.issued import token_settings
 from tests.slow.model import Model, is_installed
 from tests.slow.server import Account, Installation, Server
 
@@ -84,12 +85,14 @@ def known_installation(request, tmp_path_factory) -> Iterator[Installation]:
     """One whose every secret and every row comes from `full_run`."""
     folder = tmp_path_factory.mktemp("known")
     if request.param == "sqlite":
-        yield Installation(folder, f"sqlite:///{folder}/lucid.sqlite3")
+        url = f"sqlite:///{folder}/lucid.sqlite3"
+        yield Installation(folder, url, settings=token_settings())
         return
     if not HAS_POSTGRESQL:
         pytest.skip("needs PostgreSQL's programs, and no DATABASE_URL of SQLite")
     made = Cluster()
-    yield Installation(folder, made.url, made.url_as("lucid_app:d4t4b4sepw"))
+    role = made.url_as("lucid_app:d4t4b4sepw")
+    yield Installation(folder, made.url, role, settings=token_settings())
     made.stop()
 
 

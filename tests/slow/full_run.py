@@ -20,12 +20,14 @@ from tests.orchestrations.provider import CHAT
 from tests.slow.browser import Browser
 from tests.slow.client import Client
 from tests.slow.gateway import FORMS, MODEL
+from tests.slow.issued import EXPIRED, TAMPERED, VALID, issue, signature
 from tests.slow.provider import CUT, Provider, Scene, head, whole
 from tests.slow.server import ROOT, Installation, Server
 
 EMAIL = "operator@example.com"
 BROKEN = [  # tables whose loss breaks authentication, sessions, the ledger, the gateway
     "tenants_apikey",
+    "tenants_tenant",
     "django_session",
     "receipts_log",
     "orchestrations_attempt",
@@ -64,6 +66,7 @@ class FullRun:
         self.password = secrets.token_urlsafe(16)
         self.credentials = [f"sk-{secrets.token_urlsafe(24)}" for _ in range(2)]
         self.account = installation.new_account("leaky")
+        self.tokens = issue(self.account, installation.environment)
         with ProcessWatch() as watch, Provider() as provider:
             self._set_up(provider)
             with installation.server() as server:
@@ -71,6 +74,7 @@ class FullRun:
                     pass
                 self.browser = Browser(server.port)
                 self._programs(server, provider)
+                self._token_bearers(server, provider)
                 self._people(server)
                 self._commands()
                 self._mistakes(server)
@@ -84,16 +88,20 @@ class FullRun:
         environment = self._installation.environment
         url = environment["DATABASE_URL"]
         password = re.search(r"//\w+:(\w+)@", url)
-        found = {
-            "the API key": self.account.key[18:],  # after its public part
-            "the key made in the admin": self.admin_key[18:],
-            "the provider's credential": self.credentials[0],
-            "the credential set in the admin": self.credentials[1],
-            "the password": self.password,
-            "the session": self.session,
-            "the secret key": environment["LUCID_SECRET_KEY"],
-            "the database's password": password[1] if password else self.password,
-        }
+        found = (
+            {
+                "the API key": self.account.key[18:],  # after its public part
+                "the key made in the admin": self.admin_key[18:],
+                "the provider's credential": self.credentials[0],
+                "the credential set in the admin": self.credentials[1],
+                "the password": self.password,
+                "the session": self.session,
+                "the secret key": environment["LUCID_SECRET_KEY"],
+                "the secret of tokens": environment["LUCID_JWT_SECRET"],
+                "the database's password": password[1] if password else self.password,
+            }
+            | {name: signature(token) for name, token in self.tokens.items()}
+        )
         keys = {
             "the master key": environment["LUCID_MASTER_KEYS"],
             "the pepper": environment["LUCID_API_KEY_PEPPERS"],
@@ -147,6 +155,20 @@ class FullRun:
                 provider.plays(scene)
                 answer = client.post(*FORMS["chat"])
                 self.written[f"answer {len(self.written)}"] = answer.body.decode()
+
+    def _token_bearers(self, server: Server, provider: Provider) -> None:
+        """Do with tokens what programs do with keys."""
+        for name, status in {VALID: 200, EXPIRED: 401, TAMPERED: 401}.items():
+            provider.plays(whole(CHAT))
+            with Client(server.port, self.tokens[name]) as client:
+                answers = [
+                    client.post("/v1/receipts", RUN, {"Idempotency-Key": "by-token"}),
+                    client.get("/v1/receipts"),
+                    client.post(*FORMS["chat"]),
+                ]
+            assert {answer.status for answer in answers} == {status}, answers
+            told = [f"{answer.headers}{answer.body.decode()}" for answer in answers]
+            self.written[f"answers to {name}"] = "\n".join(told)
 
     def _people(self, server: Server) -> None:
         browser = self.browser
@@ -206,9 +228,22 @@ class FullRun:
         for traceback in ([], ["--traceback"]):
             self.manage("tick", *traceback, DATABASE_URL=self._wrong_database())
             self.manage("revoke_api_key", f"{prefix[:-1]}!", *traceback)
+        self._token_settings_mixed_up()
         self._set_provider("http://127.0.0.1:1", self.credentials[0], "--test")
         self._set_provider("no url", self.credentials[0])
         self._set_provider("http://127.0.0.1:1", f"{self.credentials[0]} two words")
+
+    def _token_settings_mixed_up(self) -> None:
+        """Give the secret where public keys belong, and to an algorithm of such."""
+        secret = self._installation.environment["LUCID_JWT_SECRET"]
+        for setting, value in {
+            "LUCID_JWT_SECRET": secret,
+            "LUCID_JWT_KEYS": secret,
+            "LUCID_JWT_JWKS_FILE": secret,
+            "LUCID_JWT_JWKS_URL": f"https://{secret}@example.com/",
+        }.items():
+            mixed_up = {"LUCID_JWT_SECRET": "", setting: value}
+            self.manage("check", "--traceback", LUCID_JWT_ALGORITHM="RS256", **mixed_up)
 
     def _wrong_database(self) -> str:
         url = self._installation.environment["DATABASE_URL"]
@@ -217,8 +252,13 @@ class FullRun:
         return re.sub(r":\d+/", ":1/", url)
 
     def _mistakes(self, server: Server) -> None:
-        """Send the key in every place where it does not belong."""
-        key = self.account.key
+        for bearer in (self.account.key, *self.tokens.values()):
+            self._misplaced(server, bearer)
+        for header in (f"Cookie : {self.session}", f"Cookie: {self.session}\1"):
+            _garbage(server.port, f"GET / HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n")
+
+    def _misplaced(self, server: Server, key: str) -> None:
+        """Send a key or token in every place where it does not belong."""
         with server.client(self.account) as client, Client(server.port) as stranger:
             for path in (f"/v1/receipts?key={key}", f"/v1/receipts/{key}", f"/{key}"):
                 client.get(path)
@@ -231,11 +271,10 @@ class FullRun:
             for path, body in FORMS.values():
                 client.post(path, body | {"model": [key]})
         with Client(server.port) as client:
-            _raw(client, f'{{"api_key": "{key}", '.encode(), f"Bearer {key}")
+            bearer = f"Bearer {self.account.key}"
+            _raw(client, f'{{"api_key": "{key}", '.encode(), bearer)
         _garbage(server.port, f"GET /{key} HTTP/1.1 {key}\r\nHost: {key}\r\n\r\n")
         _garbage(server.port, f"{key} / HTTP/9\r\n\r\n")
-        for header in (f"Cookie : {self.session}", f"Cookie: {self.session}\1"):
-            _garbage(server.port, f"GET / HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n")
 
     def _breakdowns(self, server: Server) -> None:
         """Lose one table after the other, and do everything that needs it."""
@@ -248,6 +287,11 @@ class FullRun:
                         client.get(f"/v1/receipts?limit=1&run={table}").status,
                         client.post(*FORMS["chat"]).status,
                     }
+                    for token in self.tokens.values():
+                        client.get(f"/v1/receipts/{token}")
+                for token in self.tokens.values():
+                    with Client(server.port, token) as client:
+                        statuses.add(client.post("/v1/receipts", RUN).status)
                 self.browser.get("/admin/tenants/tenant/")
                 statuses.add(self.browser.status)
                 assert max(statuses) >= 500, (table, statuses)

@@ -63,18 +63,24 @@ class Installation:
     """One database and one set of secrets, for any number of servers."""
 
     def __init__(
-        self, folder: Path, database_url: str, serving_url: str | None = None
+        self,
+        folder: Path,
+        database_url: str,
+        serving_url: str | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Take the URL of the tables' owner, and of a role to make and serve under."""
         self.folder = folder
         self.database_url = database_url  # as its owner, who sees all rows
-        self.environment = clean_environment() | {
+        own = {
             "DATABASE_URL": database_url,
             "LUCID_DATA_DIR": str(folder),
             "LUCID_SECRET_KEY": secrets.token_urlsafe(48),
             "LUCID_MASTER_KEYS": f"m1:{random_key()}",
             "LUCID_API_KEY_PEPPERS": f"p1:{random_key()}",
         }
+        self.environment = clean_environment() | own | dict(settings or {})
         self._manage("migrate", "--verbosity", "0")
         if serving_url:
             role = str(urlsplit(serving_url).username)

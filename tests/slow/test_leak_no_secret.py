@@ -21,6 +21,7 @@ def assert_clean(full_run: FullRun, where: str, data: bytes) -> None:
 def test_the_run_was_a_full_one(full_run):
     log = full_run.written["the server's log"]
     assert log.count("Traceback") >= 3  # the lost tables
+    assert ": /v1/receipts/[token]" in log
     assert "manage.py tick" in full_run.written["process lists"]
     assert len(full_run.browser.pages) > 30
 
