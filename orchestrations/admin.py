@@ -160,6 +160,7 @@ class BudgetAdmin(RememberedAdmin):
     list_filter = ["mode"]
     list_select_related = ["tenant"]
     search_fields = ["tenant__slug"]
+    autocomplete_fields = ["tenant"]
     fields = ["tenant", "mode", "limit", "spent", "remaining", "updated_at"]
     readonly_fields = ["spent", "remaining", "updated_at"]
 
@@ -209,6 +210,7 @@ class PriceAdmin(RememberedAdmin):
     list_filter = ["provider"]
     list_select_related = ["tenant"]
     search_fields = ["model", "tenant__slug"]
+    autocomplete_fields = ["tenant"]
     fieldsets = [
         (None, {"fields": ["tenant", "provider", "model", "valid_from", "valid_to"]}),
         (

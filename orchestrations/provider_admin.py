@@ -74,6 +74,7 @@ class ProviderCredentialAdmin(RememberedAdmin):
     list_filter = ["provider"]
     list_select_related = ["tenant"]
     search_fields = ["tenant__slug"]
+    autocomplete_fields = ["tenant"]
     fieldsets = [
         (None, {"fields": ["tenant", "provider", "credential"]}),
         ("Where and what", {"fields": ["base_url", "allowed_hosts", "model_patterns"]}),

@@ -61,6 +61,7 @@ class TenantList(ChangeList):
 class TenantAdmin(AuditedAdmin):
     list_display = ["slug", "name", "status", "used", "created_at"]
     list_filter = ["status"]
+    ordering = ["slug"]
     search_fields = ["slug", "name"]
     fields = [
         "slug",
@@ -194,6 +195,7 @@ class ApiKeyAdmin(AuditedAdmin):
     ordering = ["-created_at"]
     search_fields = ["prefix", "name", "tenant__slug"]
     search_help_text = "A key's public part or name, or a tenant's slug."
+    autocomplete_fields = ["tenant"]
     fields = ["tenant", "name", "mode", "scopes", "expires_at", "requests_per_minute"]
     actions = ["revoke"]
 
@@ -275,7 +277,7 @@ class MembershipAdmin(AuditedAdmin):
     list_select_related = ["tenant", "user"]
     search_fields = ["user__email", "tenant__slug"]
     fields = ["tenant", "user", "role"]
-    autocomplete_fields = ["user"]
+    autocomplete_fields = ["tenant", "user"]
 
     def object_id(self, obj: Membership) -> str:
         return obj.user.email

@@ -184,7 +184,8 @@ class FullRun:
 
     def _make_key(self, browser: Browser) -> None:
         path = "/admin/tenants/apikey/add/"
-        [tenant] = re.findall(r'<option value="([0-9a-f-]{36})"', browser.get(path))
+        tenants = browser.get("/admin/tenants/tenant/")
+        [tenant] = set(re.findall(r"tenant/([0-9a-f-]{36})/change", tenants))
         fields = {"tenant": tenant, "name": "shown", "mode": "live", "scopes": "*"}
         page = browser.submit(path, fields | {"expires_at_0": "", "expires_at_1": ""})
         [self.admin_key] = set(re.findall(r"lk_live_\w{42}", page))
