@@ -1,19 +1,15 @@
 """Orchestrations and their steps (WIRE section 3)."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
-from django.db.models import ExpressionWrapper, F
 from django.utils import timezone
 from rest_framework.request import Request
 
-from lucid.api.errors import ApiError, Code, invalid, unavailable
+from lucid.api.errors import ApiError, Code, unavailable
 from lucid.api.openapi import describe
 from lucid.api.pagination import (
-    DEFAULT_LIMIT,
-    Limit,
     Page,
     cut,
     decode_cursor,
@@ -29,14 +25,14 @@ from orchestrations.claims import (
     Fail,
     NewStep,
     StartOrchestration,
-    StatusName,
     in_snake_case,
 )
 from orchestrations.models import Orchestration, Step
-from orchestrations.money import CentsField, parse_cents, to_nanocents
+from orchestrations.money import to_nanocents
 from orchestrations.presenting import started, step_json, summary, whole
-from orchestrations.settling import end, settle
-from orchestrations.ulid import ALPHABET, LENGTH, new_ulid
+from orchestrations.run_filter import RunFilter, cursor_of
+from orchestrations.settling import end, settle_due
+from orchestrations.ulid import new_ulid
 from orchestrations.views import RECORD_ERRORS, WRITE_ERRORS, OrchestrationsView
 from orchestrations.work import End, Perform, Scope, Start, Work
 from receipts.keyring import Keyring
@@ -53,45 +49,6 @@ STEPS_EXCEEDED = {
         "message": "A step was reported beyond max_steps.",
     }
 }
-
-
-RunCursor = Annotated[str, msgspec.Meta(pattern=rf"\A[{ALPHABET}]{{{LENGTH}}}\Z")]
-Time = Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-class OrchestrationFilter(
-    msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}
-):
-    """The query of GET /v1/orchestrations; `from` and `to` bound the start."""
-
-    limit: Limit = DEFAULT_LIMIT
-    cursor: RunCursor | None = None
-    status: StatusName | None = None
-    agent_id: str | None = None
-    workflow_id: str | None = None
-    since: Time | None = None
-    until: Time | None = None
-    min_cost_cents: str | None = None
-
-    def conditions(self) -> dict[str, Any]:
-        given = {
-            "id__lt": self.cursor and ID_PREFIX + self.cursor,
-            "status": self.status,
-            "agent_id": self.agent_id,
-            "workflow_id": self.workflow_id,
-            "started_at__gte": self.since,
-            "started_at__lte": self.until,
-            "total__gte": self._min_cost(),
-        }
-        return {name: value for name, value in given.items() if value is not None}
-
-    def _min_cost(self) -> Decimal | None:
-        if self.min_cost_cents is None:
-            return None
-        try:
-            return parse_cents(self.min_cost_cents)
-        except ValueError as error:
-            raise invalid({"min_cost_cents": [str(error)]}) from None
 
 
 class OrchestrationList(OrchestrationsView):
@@ -147,38 +104,26 @@ class OrchestrationList(OrchestrationsView):
 
     @describe(
         "List orchestrations, newest first",
-        query=OrchestrationFilter,
+        query=RunFilter,
         answer=examples.ORCHESTRATIONS,
         errors=[Code.INVALID_REQUEST],
     )
     def get(self, request: Request) -> Answer:
-        query = check_query(request.query_params, OrchestrationFilter)
+        query = check_query(request.query_params, RunFilter)
         principal: Principal = request.auth  # type: ignore[assignment]
-        runs = Orchestration.objects.filter(
-            tenant_id=principal.tenant_id, mode=principal.mode
-        )
-        self._settle_due(runs)
-        total = ExpressionWrapper(F("cost") + F("step_cost"), CentsField())
-        wanted = runs.annotate(total=total).filter(**query.conditions())
-        if query.status == Status.RUNNING.value:
-            # Those that could not all be settled at once have ended all the same.
-            wanted = wanted.filter(expires_at__gt=timezone.now())
-        page, more = cut(wanted.order_by("-id"), query.limit)
+        try:
+            settle_due(principal.tenant_id, principal.mode)
+        except LedgerUnavailable:
+            raise unavailable() from None
+        runs = query.newest(principal.tenant_id, principal.mode)
+        page, more = cut(runs, query.limit)
         return Answer(
             {
                 "success": True,
                 "orchestrations": [summary(run) for run in page],
-                "next_cursor": page[-1].pk.removeprefix(ID_PREFIX) if more else None,
+                "next_cursor": cursor_of(page[-1].pk) if more else None,
             }
         )
-
-    @staticmethod
-    def _settle_due(runs: Any) -> None:
-        due = runs.filter(status=Status.RUNNING, expires_at__lte=timezone.now())
-        try:
-            settle(due.order_by("expires_at")[:100])
-        except LedgerUnavailable:
-            raise unavailable() from None
 
 
 class OrchestrationExecute(OrchestrationList):

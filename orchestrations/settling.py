@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 Status = Orchestration.Status
 
 ATTEMPTS = 3  # at signing, while keys keep changing
+AT_ONCE = 100  # runs, before a list is shown
 
 TIMED_OUT = {
     "error": {"code": "TIMEOUT", "message": "timeout_seconds passed without an end."}
@@ -34,6 +36,30 @@ def settle(runs: Iterable[Orchestration]) -> int:
     for run in due:
         end(run, Status.TIMEOUT, TIMED_OUT, due=True)
     return len(due)
+
+
+def settle_due(tenant_id: UUID, mode: str) -> int:
+    """End those of a tenant's runs whose time is over, as many as can be waited for.
+
+    Raises LedgerUnavailable.
+    """
+    runs = Orchestration.objects.filter(tenant_id=tenant_id, mode=mode)
+    due = runs.filter(status=Status.RUNNING, expires_at__lte=timezone.now())
+    return settle(due.order_by("expires_at")[:AT_ONCE])
+
+
+def look_at(name: str, tenant_id: UUID, mode: str) -> Orchestration | None:
+    """Return a run of that tenant and mode, ended first if its time is over.
+
+    Raises LedgerUnavailable.
+    """
+    run = find(name, tenant_id, mode)
+    return find(name, tenant_id, mode) if run and settle([run]) else run
+
+
+def find(name: str, tenant_id: UUID, mode: str) -> Orchestration | None:
+    runs = Orchestration.objects.filter(pk=name, tenant_id=tenant_id, mode=mode)
+    return runs.first()
 
 
 def settle_all() -> int:

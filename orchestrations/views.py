@@ -7,7 +7,6 @@ from typing import Any
 
 import psycopg
 from django.db import DataError, IntegrityError
-from django.utils import timezone
 from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, invalid, not_found, unavailable
@@ -19,7 +18,7 @@ from orchestrations.recording import (
     Facts,
     facts_of,
 )
-from orchestrations.settling import is_due, settle
+from orchestrations.settling import look_at
 from orchestrations.work import Record, Scope, Work
 from receipts.keyring import Keyring
 from receipts.ledger import LedgerUnavailable, Submission
@@ -51,22 +50,11 @@ class OrchestrationsView(LedgerView):
 
     def run(self, request: Request, name: str) -> Orchestration:
         """Return the caller's orchestration, ended if its time is over."""
-        found = self._find(request, name)
-        if is_due(found, timezone.now()):
-            try:
-                settle([found])
-            except LedgerUnavailable:
-                raise unavailable() from None
-            found = self._find(request, name)
-        return found
-
-    @staticmethod
-    def _find(request: Request, name: str) -> Orchestration:
         principal: Principal = request.auth  # type: ignore[assignment]
-        runs = Orchestration.objects.filter(
-            pk=name, tenant_id=principal.tenant_id, mode=principal.mode
-        )
-        found = runs.first()
+        try:
+            found = look_at(name, principal.tenant_id, principal.mode)
+        except LedgerUnavailable:
+            raise unavailable() from None
         if found is None:
             raise not_found("orchestration")
         return found

@@ -1,11 +1,14 @@
 """What tests of orchestrations do again and again."""
 
 import json
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from orchestrations.models import Orchestration
+from orchestrations.ulid import earliest, new_ulid
 from tests.caller import Caller
 
 AGENT = "maip-agent:claims-desk"
@@ -31,6 +34,14 @@ def start(caller: Caller, **claims: Any) -> str:
     answer = caller.post("/v1/orchestrations", {"agent_id": AGENT} | claims)
     assert answer.status_code == 201, answer.content
     return str(answer.json()["orchestration_id"])
+
+
+def start_at(caller: Caller, moment: datetime, **claims: Any) -> str:
+    """Start a run as if it were then: its id says when, too."""
+    run = start(caller, **claims)
+    name = f"maip-orch:{earliest(moment.timestamp())[:10]}{new_ulid()[10:]}"
+    Orchestration.objects.filter(pk=run).update(id=name, started_at=moment)
+    return name
 
 
 def post(caller: Caller, run: str, what: str, body: Any) -> Any:

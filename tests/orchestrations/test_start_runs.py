@@ -12,7 +12,15 @@ from orchestrations.ulid import ALPHABET
 from tenants.models import Mode
 from tests.caller import Caller
 from tests.conftest import new_caller
-from tests.orchestrations.runs import AGENT, exact, get, post, record, start
+from tests.orchestrations.runs import (
+    AGENT,
+    exact,
+    get,
+    post,
+    record,
+    start,
+    start_at,
+)
 
 PATH = "/v1/orchestrations"
 PATHS = [PATH, f"{PATH}/execute"]
@@ -505,11 +513,9 @@ class TestTheList:
         assert listed(alice, "status=timeout") == []
 
     def test_it_finds_by_start(self, alice):
-        one, other = start(alice), start(alice)
         begun = datetime(2026, 1, 1, 12, tzinfo=UTC)
-        runs = Orchestration.objects
-        runs.filter(pk=one).update(started_at=begun)
-        runs.filter(pk=other).update(started_at=begun + timedelta(seconds=1))
+        one = start_at(alice, begun)
+        other = start_at(alice, begun + timedelta(seconds=1))
         first, second = "2026-01-01T12:00:00Z", "2026-01-01T12:00:01Z"
         assert listed(alice, f"from={first}&to={first}") == [one]
         assert listed(alice, f"from={second}&to={second}") == [other]
