@@ -89,6 +89,11 @@ def plain(cents: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def in_dollars(cents: Decimal | None) -> str:
+    """Write an amount for a file: every decimal, no sign of the currency."""
+    return "" if cents is None else plain(cents / 100)
+
+
 def shown(cents: Decimal | None) -> Decimal | None:
     """Return the amount without zeros at its end, for a JSON number in an answer."""
     return None if cents is None else Decimal(plain(cents))

@@ -66,15 +66,26 @@ def summary(run: Orchestration) -> dict[str, Any]:
 def whole(run: Orchestration) -> dict[str, Any]:
     """Return a run with its steps, and what its client's counter says is missing."""
     steps = Step.objects.filter(tenant_id=run.tenant_id, orchestration_id=run.pk)
+    in_order = list(steps.order_by("step_number"))
+    return whole_of(run, run.adjustment(), in_order, sequence_of(run.tenant_id, run.pk))
+
+
+def whole_of(
+    run: Orchestration,
+    adjustment: Decimal,
+    steps: Iterable[Step],
+    sequence: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what `whole` does, from what has been read already."""
     return summary(run) | {
-        "adjusted_cost_cents": shown(run.total_cost + run.adjustment()),
+        "adjusted_cost_cents": shown(run.total_cost + adjustment),
         "agents": run.request.get("agents", []),
         "input": run.request.get("input"),
         "parameters": run.request.get("parameters"),
         "metadata": run.request.get("metadata"),
-        "steps": [step_json(step) for step in steps.order_by("step_number")],
+        "steps": [step_json(step) for step in steps],
         "output": (run.ending or {}).get("output"),
-        "sequence": sequence_of(run.tenant_id, run.pk),
+        "sequence": sequence,
     }
 
 

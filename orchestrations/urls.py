@@ -1,20 +1,26 @@
-"""Routes of this app; static paths come before those with a name in them."""
+"""Routes of this app; static paths come before those with a name in them.
+
+Pages of a tenant have two addresses: /t/<slug>/… names it.
+"""
 
 from django.urls import URLPattern, path
 
-from orchestrations import agent_api, api, cost_api, inference_api
+from orchestrations import agent_api, api, cost_api, inference_api, run_pages
 from orchestrations.gateway import drop_in_api
 from orchestrations.gateway import inference_api as gateway_api
+from tenants.page_access import of_tenant
 
 _RUN = "v1/orchestrations/<str:name>"
 
 v1: list[URLPattern] = [
-    path("v1/orchestrations", api.OrchestrationList.as_view(), name="orchestrations"),
+    path(
+        "v1/orchestrations", api.OrchestrationList.as_view(), name="orchestration-list"
+    ),
     path("v1/orchestrations/execute", api.OrchestrationExecute.as_view()),
     path("v1/orchestrations/llm-inference", gateway_api.RunInference.as_view()),
     path("v1/chat/completions", drop_in_api.ChatCompletions.as_view()),
     path("v1/messages", drop_in_api.Messages.as_view()),
-    path(_RUN, api.OrchestrationDetail.as_view(), name="orchestration"),
+    path(_RUN, api.OrchestrationDetail.as_view(), name="orchestration-detail"),
     path(
         f"{_RUN}/inferences", inference_api.InferenceList.as_view(), name="inferences"
     ),
@@ -43,4 +49,9 @@ v1: list[URLPattern] = [
     # An agent's id may have a slash in it.
     path("v1/agent-receipts/agent/<path:agent_id>", agent_api.AgentReceipts.as_view()),
     path("v1/agent-receipts/<str:name>", agent_api.AgentReceiptDetail.as_view()),
+]
+
+pages: list[URLPattern] = [
+    *of_tenant("orchestrations", run_pages.runs, "orchestrations"),
+    *of_tenant("orchestrations/<str:run_id>", run_pages.run_detail, "orchestration"),
 ]

@@ -6,12 +6,14 @@ may see it.
 
 import re
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
 from django.urls import get_resolver
 
 from tests.api.test_keep_outsiders_out import routes
+from tests.orchestrations.runs import start
 from tests.tenants.people import Person, new_person, new_user
 
 NOT_PAGES = ("v1/", "log/", "admin/")
@@ -41,6 +43,12 @@ OF_A_TENANT = {
     "t/<slug:slug>": Page("/t/{slug}", EVERYONE),
     "audit": Page("/audit", AUDITORS),
     "t/<slug:slug>/audit": Page("/t/{slug}/audit", AUDITORS),
+    "orchestrations": Page("/orchestrations", EVERYONE),
+    "t/<slug:slug>/orchestrations": Page("/t/{slug}/orchestrations", EVERYONE),
+    "orchestrations/<str:run_id>": Page("/orchestrations/{run}", EVERYONE),
+    "t/<slug:slug>/orchestrations/<str:run_id>": Page(
+        "/t/{slug}/orchestrations/{run}", EVERYONE
+    ),
     "members": Page("/members", EVERYONE),
     "t/<slug:slug>/members": Page("/t/{slug}/members", EVERYONE),
     "members/<uuid:member_id>": Page(MEMBER, ADMINS),
@@ -68,13 +76,14 @@ def each(pages: dict[str, Page]) -> Any:
 
 
 @pytest.fixture
-def names(acme, auditor) -> dict[str, str]:
-    """What there is of Acme: a member, and one who could be."""
+def names(acme, alice, auditor) -> dict[str, str]:
+    """What there is of Acme: a run, a member, and one who could be."""
     (membership,) = auditor.user.memberships.all()
     return {
         "slug": acme.slug,
         "member": str(membership.pk),
         "email": auditor.user.email,
+        "run": start(alice),
         "new": new_user().email,
     }
 
@@ -97,7 +106,7 @@ def test_every_page_is_in_the_table():
 @each(PRIVATE)
 def test_nobody_is_sent_to_the_log_in(names, page):
     answer = ask(Client(), page, names)
-    path = page.path.format_map(names)
+    path = quote(page.path.format_map(names))
     assert (answer.status_code, answer["Location"]) == (302, f"/login?next={path}")
 
 
@@ -126,12 +135,12 @@ def operator_person(database) -> Person:
 @each(OF_A_TENANT)
 def test_an_outsider_sees_nothing_of_acme(names, outsider, page):
     text = ask(outsider, page, names).content.decode()
-    for secret in (names["slug"], names["email"], names["member"]):
+    for secret in (names["slug"], names["email"], names["member"], names["run"]):
         assert secret not in text
 
 
-@each({r: p for r, p in OF_A_TENANT.items() if "{member}" in p.path})
-def test_a_member_of_another_tenant_is_not_found(names, outsider, page):
+@each({r: p for r, p in OF_A_TENANT.items() if re.search("{(member|run)}", p.path)})
+def test_what_is_of_another_tenant_is_not_found(names, outsider, page):
     own = Page(page.path.removeprefix("/t/{slug}"), page.roles, page.post)
     assert ask(outsider, own, names).status_code == 404
 
