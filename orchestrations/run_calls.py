@@ -4,6 +4,7 @@ A run may have any number of calls. Sums and filters look at its newest RECENT c
 and no more, and say so.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from orchestrations.run_words import OUTCOMES, SOURCES, Verdict, duration
 from orchestrations.usage import TOKEN_COUNTS
 from receipts.models import Receipt
 
-RECENT = 20_000  # calls: some 50 ms to add up
+RECENT = 5_000  # calls: some 40 ms to add up, and to draw
 CALLS_SHOWN = 25
 FAILURES_SHOWN = 10
 CALLERS_SHOWN = 50
@@ -197,6 +198,13 @@ class Callers:
     last_leaf: int = 0
     first_at: datetime | None = None
     last_at: datetime | None = None
+
+    def busiest(self, most: int) -> list[str]:
+        """Return the agents of the most calls."""
+        calls = Counter[str]()
+        for row in self.rows:
+            calls[row.agent_id] += row.calls
+        return [agent_id for agent_id, _ in calls.most_common(most)]
 
     @property
     def shown(self) -> list[Caller]:

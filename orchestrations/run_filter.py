@@ -19,7 +19,7 @@ from orchestrations.money import CentsField, parse_cents
 from orchestrations.ulid import ALPHABET, LENGTH, earliest
 
 # What no index knows, like a status, is looked for in so many runs and no more.
-LOOKED_THROUGH = 20_000
+LOOKED_THROUGH = 10_000
 # A run gets its id, which rows are ordered by, a little before its time.
 SLACK = timedelta(minutes=1)
 

@@ -21,7 +21,7 @@ class SaysWhatIsSet(PlainForm):
     def chips(self) -> list[tuple[str, str, str]]:
         """The filters that are set: name, label and value."""
         return [
-            (name, str(self.fields[name].label), self._in_words(name, value))
+            (name, str(self[name].label), self._in_words(name, value))
             for name, value in self.cleaned_data.items()
             if value not in ("", None)
         ]

@@ -195,7 +195,7 @@ class RunPage:
     @cached_property
     def timeline(self) -> Timeline | None:
         spans = spans_of_calls(self._recent, self.callers) if self.callers.calls else []
-        spans += spans_of_steps(self.run, self.steps)
+        spans += spans_of_steps(self.run, self.steps, self.callers)
         if not spans:
             return None
         return draw(

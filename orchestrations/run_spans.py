@@ -4,20 +4,32 @@ However many there are, no more than some hundred spans come of them: consecutiv
 of an agent are taken together then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    F,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    Sum,
+    When,
+)
 
 from orchestrations.models import NOT_COMPLETED, Inference, Orchestration, Step
 from orchestrations.run_calls import LONGEST, Callers, Rows
 from orchestrations.run_words import OUTCOMES
 
-MOST_CALLS = 200
-MOST_STEPS = 80
+# With their table, some 60 kB of the page.
+MOST_CALLS = 120
+MOST_STEPS = 50
 LANES = 8  # agents, the last of them standing for all others
 FAILED = Q(outcome__in=NOT_COMPLETED)
 
@@ -26,7 +38,7 @@ FAILED = Q(outcome__in=NOT_COMPLETED)
 class Span:
     """A call or a step, or `count` of them: from the first recorded to the last."""
 
-    agent_id: str
+    agent_id: str | None  # None: of several agents
     begin: datetime
     end: datetime
     what: str
@@ -61,12 +73,13 @@ def _of_call(call: Inference) -> Span:
 
 def _together(recent: Rows, callers: Callers) -> Iterable[Span]:
     """Take calls together that are near each other in the log."""
-    parts = max(MOST_CALLS // min(callers.agents, LANES), 1)
+    parts = MOST_CALLS // min(callers.agents, LANES)
     length = callers.last_leaf - callers.first_leaf + 1
     # Integers throughout: both engines round such a quotient down.
     part = (F("leaf_index") - callers.first_leaf) * parts / length
-    groups = recent.order_by().annotate(part=part).values_list("part", "agent_id")
-    sums = groups.annotate(
+    whose = agent_of_lane(callers.busiest(LANES - 1))
+    groups = recent.order_by().annotate(part=part, whose=whose)
+    sums: Any = groups.values_list("part", "whose").annotate(
         count=Count("pk"),
         begin=Min("recorded_at"),
         end=Max("recorded_at"),
@@ -78,16 +91,24 @@ def _together(recent: Rows, callers: Callers) -> Iterable[Span]:
         yield Span(agent_id, begin, end, what, False, count, failed, cost)
 
 
-def spans_of_steps(run: Orchestration, steps: list[Step]) -> list[Span]:
+def agent_of_lane(agents: Collection[str]) -> Case:
+    """Return who did it, as one of these agents; NULL for any other."""
+    return Case(When(agent_id__in=agents, then=F("agent_id")), output_field=CharField())
+
+
+def spans_of_steps(
+    run: Orchestration, steps: list[Step], callers: Callers
+) -> list[Span]:
     """Return the spans of steps; `steps` are all of them, where they are few."""
     if run.step_count <= MOST_STEPS:
         return [_of_step(step) for step in steps]
     rows = Step.objects.filter(tenant_id=run.tenant_id, orchestration_id=run.pk)
-    return list(_steps_together(rows, run.step_count))
+    agents = {run.agent_id, *callers.busiest(LANES - 2)}
+    return list(_steps_together(rows, run.step_count, agents))
 
 
 def _of_step(step: Step) -> Span:
-    name = step.get_action_display()
+    name = step.get_action_display().capitalize()
     return Span(
         step.agent_id,
         _before(step.recorded_at, step.duration_ms),
@@ -98,11 +119,13 @@ def _of_step(step: Step) -> Span:
     )
 
 
-def _steps_together(rows: QuerySet[Step], count: int) -> Iterable[Span]:
+def _steps_together(
+    rows: QuerySet[Step], count: int, agents: Collection[str]
+) -> Iterable[Span]:
     part = (F("step_number") - 1) * (MOST_STEPS // LANES) / count
-    groups = rows.order_by().annotate(part=part).values_list("part", "agent_id")
+    groups = rows.order_by().annotate(part=part, whose=agent_of_lane(agents))
     paid = ~Q(action=Step.Action.LLM_INFERENCE)
-    sums: Any = groups.annotate(
+    sums: Any = groups.values_list("part", "whose").annotate(
         count=Count("pk"),
         begin=Min("recorded_at"),
         end=Max("recorded_at"),

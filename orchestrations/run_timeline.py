@@ -152,30 +152,24 @@ class Scale:
 
 def _lanes(spans: Sequence[Span], scale: Scale) -> Iterable[Lane]:
     """Give each agent a lane, in the order they appear; the idlest share the last."""
-    agents = list(dict.fromkeys(span.agent_id for span in spans))
-    alone = agents
-    if len(agents) > LANES:
-        work = Counter[str]()
-        for span in spans:
-            work[span.agent_id] += span.count
-        busiest = {agent for agent, _ in work.most_common(LANES - 1)}
-        alone = [agent for agent in agents if agent in busiest]
-    places = {agent: place for place, agent in enumerate(alone)}
-    members: list[list[Span]] = [[] for _ in alone]
-    others: list[Span] = []
+    work = Counter[str]()
     for span in spans:
-        place = places.get(span.agent_id)
-        (others if place is None else members[place]).append(span)
-    names = [lane_name(agent) for agent in alone]
-    if others:
-        names.append(f"{len(agents) - len(alone):,} other agents")
-        members.append(others)
-    for place, (name, lane) in enumerate(zip(names, members, strict=True)):
+        if span.agent_id is not None:
+            work[span.agent_id] += span.count
+    busiest = work.most_common(LANES if len(work) <= LANES else LANES - 1)
+    alone = {agent for agent, _ in busiest}
+    members: dict[str | None, list[Span]] = {a: [] for a in work if a in alone}
+    for span in spans:
+        lane = span.agent_id if span.agent_id in alone else None
+        members.setdefault(lane, []).append(span)
+    for place, (agent, lane_spans) in enumerate(members.items()):
         y = place * LANE
-        yield Lane(name, y, [_bar(span, scale, y) for span in lane])
+        yield Lane(lane_name(agent), y, [_bar(s, scale, y) for s in lane_spans])
 
 
-def lane_name(agent_id: str) -> str:
+def lane_name(agent_id: str | None) -> str:
+    if agent_id is None:
+        return "other agents"
     if not agent_id:
         return "no agent named"
     if len(agent_id) <= NAME_LENGTH:
@@ -209,7 +203,7 @@ def _bar(span: Span, scale: Scale, y: int) -> Bar:
 def _title(span: Span, scale: Scale) -> str:
     at = duration(span.begin - scale.begin)
     failed = f", {span.failed:,} failed" if span.count > 1 and span.failed else ""
-    return f"{span.what}{failed}: {duration(span.time)}, {at} after the start"
+    return f"{span.what}{failed}: {duration(span.time)}, begun at {at}"
 
 
 def _cost_line(

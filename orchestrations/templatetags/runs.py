@@ -8,6 +8,7 @@ from django.utils.html import format_html
 
 from orchestrations.models import Inference
 from orchestrations.run_links import ReceiptLinks
+from orchestrations.run_timeline import lane_name
 from orchestrations.run_words import duration
 
 register = template.Library()
@@ -39,6 +40,9 @@ def clock(moment: datetime) -> str:
     """Write a time to the millisecond, in UTC, as tables of one run compare them."""
     moment = moment.astimezone(UTC)
     return f"{moment:%d %b %H:%M:%S}.{moment.microsecond // 1000:03}"
+
+
+register.filter("lane", lane_name)
 
 
 @register.filter
