@@ -10,13 +10,7 @@ from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, invalid, not_found, unavailable
 from lucid.api.openapi import describe, shape_of_body
-from lucid.api.pagination import (
-    DEFAULT_LIMIT,
-    Limit,
-    cut,
-    decode_cursor,
-    encode_cursor,
-)
+from lucid.api.pagination import cut, encode_cursor
 from lucid.api.parsing import check, check_query
 from lucid.api.rendering import Answer
 from lucid.api.views import ApiView
@@ -32,6 +26,7 @@ from receipts.merkle import MAX_SIZE
 from receipts.models import Log, Receipt, with_extras
 from receipts.reader import proof_json
 from receipts.reading import note_verification
+from receipts.receipt_filter import ReceiptFilter
 from receipts.verdicts import Checked, check_receipt
 from receipts.verifier import Verdict
 from tenants.authentication import Principal
@@ -59,7 +54,6 @@ WRITE_ERRORS = [
     Code.UNSUPPORTED_MEDIA_TYPE,
 ]
 
-UnixTime = Annotated[int, Meta(ge=0, le=MAX_SIZE)]
 Size = Annotated[int, Meta(ge=1, le=MAX_SIZE)]
 
 
@@ -86,46 +80,6 @@ def _logged(result: Logged) -> dict[str, Any]:
 def _conflict(result: Conflict) -> ApiError:
     message = "This run_id has a receipt with other content."
     return ApiError(Code.RUN_ID_CONFLICT, message, details={"run_id": [message]})
-
-
-class ReceiptFilter(
-    msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}
-):
-    """The query of GET /v1/receipts; `from` and `to` bound the claimed timestamp."""
-
-    limit: Limit = DEFAULT_LIMIT
-    cursor: str | None = None
-    since: UnixTime | None = None
-    until: UnixTime | None = None
-    receipt_type: str | None = None
-    model_passport_id: str | None = None
-    compute_passport_id: str | None = None
-    model: str | None = None
-    provider: str | None = None
-    agent_id: str | None = None
-    orchestration_id: str | None = None
-    trace_id: str | None = None
-    policy_hash: str | None = None
-    runtime: str | None = None
-    signer_kid: str | None = None
-
-    def conditions(self) -> dict[str, Any]:
-        """Return the filter as look-ups of the Receipt model."""
-        ranges = {
-            "leaf_index__lt": None
-            if self.cursor is None
-            else decode_cursor(self.cursor),
-            "timestamp__gte": self.since,
-            "timestamp__lte": self.until,
-        }
-        claims = {
-            name: getattr(self, name)
-            for name in self.__struct_fields__
-            if name not in {"limit", "cursor", "since", "until"}
-        }
-        claims["policy_hash"] = self.policy_hash and self.policy_hash.lower()
-        given = ranges | claims
-        return {name: value for name, value in given.items() if value is not None}
 
 
 class ReceiptList(LedgerView):
@@ -164,8 +118,7 @@ class ReceiptList(LedgerView):
     def get(self, request: Request) -> Answer:
         query = check_query(request.query_params, ReceiptFilter)
         principal = _principal(request)
-        receipts = Receipt.objects.of_log(principal.tenant_id, principal.mode)
-        rows = receipts.filter(**query.conditions()).order_by("-leaf_index")
+        rows = query.newest(principal.tenant_id, principal.mode)
         page, more = cut(rows.only("entry", "leaf_index"), query.limit)
         return Answer(
             {

@@ -1,6 +1,7 @@
 import pytest
 
 from lucid.api.pagination import encode_cursor
+from receipts.receipt_filter import ReceiptFilter
 from tests.caller import RUN
 from tests.receipts.auditor import fetch, grow
 
@@ -218,3 +219,12 @@ def test_it_takes_two_queries_whatever_the_page(
     fetch(alice, PATH)
     with django_assert_num_queries(2):  # the key, the page
         fetch(alice, f"{PATH}?{query}")
+
+
+def test_an_export_has_what_passes_in_the_order_of_the_log(alice, alice_test):
+    for caller in (alice, alice_test):
+        for number in range(4):
+            caller.record(run_id=f"run-{number}", timestamp=10 - number)
+    passing = ReceiptFilter(since=8, policy_hash=RUN["policy_hash"].upper())
+    rows = passing.in_log_order(alice.tenant.pk, alice.key.mode)
+    assert [row.run_id for row in rows] == ["run-0", "run-1", "run-2"]
