@@ -180,6 +180,12 @@ class Receipt(TenantOwned):
             models.Index(
                 fields=["tenant", "receipt_hash"], name="receipts_receipt_by_hash"
             ),
+            # Lists between two times: what is claimed may be years older than its
+            # place in the log tells.
+            models.Index(
+                fields=["tenant", "log", "timestamp", "leaf_index"],
+                name="receipts_receipt_by_time",
+            ),
             # Newest-first lists under one filter. A claim that most receipts of a
             # log share needs no index: walking the log backwards finds it at once.
             models.Index(

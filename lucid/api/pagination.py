@@ -42,6 +42,23 @@ def decode_cursor(cursor: str) -> int:
     return position
 
 
+def encode_pair(first: int, second: int) -> str:
+    """Return the cursor of a list that two numbers order."""
+    return _encode(b"p%d.%d" % (first, second))
+
+
+def decode_pair(cursor: str) -> tuple[int, int]:
+    """Return what `encode_pair` was given; 400 for anything else."""
+    try:
+        first, second = map(int, _decode(cursor).removeprefix("p").split("."))
+    except ValueError:
+        raise _no_cursor() from None
+    is_ours = encode_pair(first, second) == cursor
+    if not is_ours or not 0 <= min(first, second) <= max(first, second) < 1 << 63:
+        raise _no_cursor()
+    return first, second
+
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
