@@ -5,6 +5,7 @@ from lucid.api.openapi import docs_page, openapi_json
 from orchestrations.urls import pages as orchestration_pages
 from orchestrations.urls import v1 as orchestrations
 from receipts.urls import log
+from receipts.urls import pages as receipt_pages
 from receipts.urls import v1 as receipts
 from tenants.urls import pages
 from tenants.urls import v1 as tenants
@@ -15,6 +16,7 @@ urlpatterns = [
     *tenants,
     *log,
     *orchestration_pages,
+    *receipt_pages,
     *pages,
     path("v1/openapi.json", openapi_json, name="openapi"),
     path("v1/docs", docs_page, name="docs"),

@@ -5,4 +5,8 @@ class OrchestrationsConfig(AppConfig):
     name = "orchestrations"
 
     def ready(self) -> None:
-        from orchestrations import tenant_usage, ticks  # noqa: F401  they register
+        from orchestrations import (  # noqa: F401  they register
+            adjusted_receipts,
+            tenant_usage,
+            ticks,
+        )

@@ -8,7 +8,7 @@ from msgspec import Meta
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from lucid.api.errors import ApiError, Code, invalid, not_found, unavailable
+from lucid.api.errors import ApiError, Code, invalid, not_found
 from lucid.api.openapi import describe, shape_of_body
 from lucid.api.pagination import cut, encode_cursor
 from lucid.api.parsing import check, check_query
@@ -21,10 +21,10 @@ from receipts.entry import Entry, EntryTooLarge, make_entry
 from receipts.key_publication import jwks
 from receipts.keyring import Keyring, keyring_for, log_of
 from receipts.ledger import Conflict, Logged, Result
-from receipts.ledger_view import ATTEMPTS, LedgerView
+from receipts.ledger_view import LedgerView
 from receipts.merkle import MAX_SIZE
 from receipts.models import Log, Receipt, with_extras
-from receipts.reader import proof_json
+from receipts.reader import proof_json, read_with_keyring
 from receipts.reading import note_verification
 from receipts.receipt_filter import ReceiptFilter
 from receipts.verdicts import Checked, check_receipt
@@ -413,15 +413,7 @@ def _receipt(request: Request, name: str) -> Receipt:
 
 
 def _receipt_and_keyring(request: Request, name: str) -> tuple[Receipt, Keyring]:
-    """Return a receipt with its log, and the keys that have signed its checkpoint.
-
-    Keys may change between the two look-ups. Those of the keyring are of its version
-    when the log's row, read later, is still of that version.
-    """
     principal = _principal(request)
-    for _ in range(ATTEMPTS):
-        keyring = keyring_for(principal.tenant_id, principal.mode)
-        receipt = _receipt(request, name)
-        if receipt.log.tenant.keyring_version == keyring.version:
-            return receipt, keyring
-    raise unavailable()
+    return read_with_keyring(
+        principal.tenant_id, principal.mode, lambda: _receipt(request, name)
+    )

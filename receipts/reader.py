@@ -5,14 +5,17 @@ the roots of the newest full tiles of the level below.
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from lucid.api.errors import unavailable
 from receipts import merkle
 from receipts.key_publication import signed_key_set
-from receipts.keyring import Keyring
+from receipts.keyring import Keyring, keyring_for
+from receipts.ledger_view import ATTEMPTS
 from receipts.merkle import HASH_BYTES, Node
 from receipts.models import Log, Receipt
 from receipts.models import Tile as StoredTile
@@ -114,6 +117,23 @@ class LogReader:
             )
             hashes = list(below.order_by("index").values_list("root", flat=True))
         return b"".join(map(bytes, hashes))
+
+
+def read_with_keyring(
+    tenant_id: UUID, mode: str, read: Callable[[], Receipt]
+) -> tuple[Receipt, Keyring]:
+    """Return a receipt with its log, and the keys that have signed its checkpoint.
+
+    `read` reads it with `log__tenant`. Keys may change between the two look-ups. Those
+    of the keyring are of its version when the log's row, read later, is still of that
+    version. Raises the 503 where they keep changing.
+    """
+    for _ in range(ATTEMPTS):
+        keyring = keyring_for(tenant_id, mode)
+        receipt = read()
+        if receipt.log.tenant.keyring_version == keyring.version:
+            return receipt, keyring
+    raise unavailable()
 
 
 def proof_json(

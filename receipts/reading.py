@@ -5,6 +5,8 @@ database a standby, nothing is shown either: whoever could stop the writing coul
 read unseen. Verifying does not depend on it, as evidence verifies offline.
 """
 
+from collections.abc import Iterable
+
 from django.http import HttpRequest
 from rest_framework.request import Request
 
@@ -12,6 +14,9 @@ from receipts.models import Receipt
 from receipts.verdicts import Checked
 from tenants import events
 from tenants.authentication import acting
+from tenants.models import Tenant
+
+Filters = Iterable[tuple[str, str, str]]  # name, label, value
 
 KIND = "receipt"
 
@@ -36,4 +41,40 @@ def note_verification(request: Request, receipt: Receipt, checked: Checked) -> N
         kind=KIND,
         object_id=receipt.pk,
         after={"verdict": str(checked.verdict)},
+    )
+
+
+def note_check(request: HttpRequest, receipt: Receipt, checked: Checked) -> None:
+    """Note that the person who is logged in had a receipt checked by this server."""
+    events.record(
+        events.person(request),
+        "receipt.verified",
+        tenant_id=receipt.tenant_id,
+        kind=KIND,
+        object_id=receipt.pk,
+        after={"verdict": str(checked.verdict)},
+    )
+
+
+def note_download(request: HttpRequest, receipt: Receipt, filename: str) -> None:
+    events.record(
+        events.person(request),
+        "receipt.downloaded",
+        tenant_id=receipt.tenant_id,
+        kind=KIND,
+        object_id=receipt.pk,
+        after={"file": filename},
+    )
+
+
+def note_list_export(
+    request: HttpRequest, tenant: Tenant, count: int, filters: Filters
+) -> None:
+    """Note that a list of receipts is carried away, as it is shown."""
+    events.record(
+        events.person(request),
+        "receipts.exported",
+        tenant_id=tenant.pk,
+        kind="receipts",
+        after={"rows": count, **{name: value for name, _, value in filters}},
     )

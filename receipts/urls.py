@@ -1,6 +1,7 @@
 from django.urls import path
 
-from receipts import api, log_api
+from receipts import api, browse_pages, log_api, show_pages
+from tenants.page_access import of_tenant
 
 # Flat, the busiest first: resolving a nested route is a tenth of a short request.
 # Static paths come before those with a name in them.
@@ -44,5 +45,16 @@ log = [
     *(
         path(f"log/<slug:tenant>/{route}", view.as_view(), {"mode": "live"}, name)
         for route, view, name in _log_paths
+    ),
+]
+
+_RECEIPT = "receipts/<uuid:receipt_id>"
+pages = [
+    *of_tenant("receipts", browse_pages.receipts, "receipts"),
+    *of_tenant(_RECEIPT, show_pages.receipt, "receipt"),
+    *of_tenant(f"{_RECEIPT}/receipt.json", show_pages.receipt_json, "receipt-json"),
+    *of_tenant(f"{_RECEIPT}/proof.json", show_pages.proof_json, "receipt-proof-json"),
+    *of_tenant(
+        f"{_RECEIPT}/receipt.tlog-proof", show_pages.tlog_proof, "receipt-tlog-proof"
     ),
 ]

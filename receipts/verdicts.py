@@ -32,7 +32,7 @@ class Checked:
 def check_receipt(receipt: Receipt, log: Log) -> Checked:
     """Check hash, signature and inclusion in the newest tree of the receipt's log."""
     entry = bytes(receipt.entry)
-    members = _members(entry)
+    members = members_of(entry)
     _, body = verifier.split(members)
     computed = hashlib.sha256(canonical.dumps(body)).hexdigest()
     stated = bytes(receipt.receipt_hash).hex()
@@ -59,7 +59,7 @@ def check_receipt(receipt: Receipt, log: Log) -> Checked:
     )
 
 
-def _members(entry: bytes) -> dict[str, Any]:
+def members_of(entry: bytes) -> dict[str, Any]:
     try:
         members = strict_json.loads(entry)
     except strict_json.InvalidJSON:

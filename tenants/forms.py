@@ -147,12 +147,12 @@ class EventFilterForm(PlainForm):
             actor=given["actor"] or None,
             action=given["action"] or None,
             object_id=given["object"] or None,
-            since=_moment(given["from"], time.min),
-            until=_moment(given["to"], time(23, 59, 59)),
+            since=unix_time(given["from"], time.min),
+            until=unix_time(given["to"], time(23, 59, 59)),
         )
 
 
-def _moment(day: date | None, hour: time) -> int | None:
+def unix_time(day: date | None, hour: time) -> int | None:
     if day is None:
         return None
     return max(int(datetime.combine(day, hour, UTC).timestamp()), 0)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils.cache import add_never_cache_headers
@@ -37,6 +38,7 @@ class Door(NamedTuple):
 # Whichever app has the page: an order among them is nobody's but the navigation's.
 DOORS = [
     Door("Overview", "home", None),
+    Door("Receipts", "receipts", Right.READ_RECEIPTS),
     Door("Orchestrations", "orchestrations", Right.READ_RUNS),
     Door("Members", "members", Right.READ_MEMBERS),
     Door("Access events", "audit", Right.READ_EVENTS),
@@ -107,7 +109,7 @@ class PageRequest(HttpRequest):
     member: Member
 
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def signed_in(view: View) -> View:
@@ -116,7 +118,7 @@ def signed_in(view: View) -> View:
     @wraps(view)
     def wall(
         request: PageRequest, slug: str | None = None, **names: Any
-    ) -> HttpResponse:
+    ) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         request.member = _find(request, slug)
@@ -138,7 +140,7 @@ def member(
     def decorate(view: View) -> View:
         @signed_in
         @wraps(view)
-        def wall(request: PageRequest, **names: Any) -> HttpResponse:
+        def wall(request: PageRequest, **names: Any) -> HttpResponseBase:
             needed = [can, to_post if request.method == "POST" else None]
             if refusal := _refusal(request, [right for right in needed if right]):
                 return refusal

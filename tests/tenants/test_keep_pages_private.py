@@ -39,6 +39,15 @@ OF_A_PERSON = {
     "switch": Page("/switch", EVERYONE, {"tenant": "{slug}"}, 302),
 }
 MEMBER = "/members/{member}"
+RECEIPT = "/receipts/{receipt}"
+RECEIPT_ROUTE = "receipts/<uuid:receipt_id>"
+RECEIPT_FILES = ("", "/receipt.json", "/proof.json", "/receipt.tlog-proof")
+# Names of what belongs to a tenant, in paths of its pages.
+NAMED_IN_PATHS = (
+    "member",
+    "receipt",
+    "run",
+)
 OF_A_TENANT = {
     "t/<slug:slug>": Page("/t/{slug}", EVERYONE),
     "audit": Page("/audit", AUDITORS),
@@ -49,6 +58,15 @@ OF_A_TENANT = {
     "t/<slug:slug>/orchestrations/<str:run_id>": Page(
         "/t/{slug}/orchestrations/{run}", EVERYONE
     ),
+    "receipts": Page("/receipts", AUDITORS),
+    "t/<slug:slug>/receipts": Page("/t/{slug}/receipts", AUDITORS),
+    **{RECEIPT_ROUTE + file: Page(RECEIPT + file, AUDITORS) for file in RECEIPT_FILES},
+    **{
+        f"t/<slug:slug>/{RECEIPT_ROUTE}{file}": Page(
+            "/t/{slug}" + RECEIPT + file, AUDITORS
+        )
+        for file in RECEIPT_FILES
+    },
     "members": Page("/members", EVERYONE),
     "t/<slug:slug>/members": Page("/t/{slug}/members", EVERYONE),
     "members/<uuid:member_id>": Page(MEMBER, ADMINS),
@@ -77,11 +95,12 @@ def each(pages: dict[str, Page]) -> Any:
 
 @pytest.fixture
 def names(acme, alice, auditor) -> dict[str, str]:
-    """What there is of Acme: a run, a member, and one who could be."""
+    """What there is of Acme, and one who could be a member of it."""
     (membership,) = auditor.user.memberships.all()
     return {
         "slug": acme.slug,
         "member": str(membership.pk),
+        "receipt": alice.record()["receipt_id"],
         "email": auditor.user.email,
         "run": start(alice),
         "new": new_user().email,
@@ -135,11 +154,17 @@ def operator_person(database) -> Person:
 @each(OF_A_TENANT)
 def test_an_outsider_sees_nothing_of_acme(names, outsider, page):
     text = ask(outsider, page, names).content.decode()
-    for secret in (names["slug"], names["email"], names["member"], names["run"]):
-        assert secret not in text
+    for name in ("slug", "email", *NAMED_IN_PATHS):
+        assert names[name] not in text
 
 
-@each({r: p for r, p in OF_A_TENANT.items() if re.search("{(member|run)}", p.path)})
+@each(
+    {
+        route: page
+        for route, page in OF_A_TENANT.items()
+        if any(f"{{{name}}}" in page.path for name in NAMED_IN_PATHS)
+    }
+)
 def test_what_is_of_another_tenant_is_not_found(names, outsider, page):
     own = Page(page.path.removeprefix("/t/{slug}"), page.roles, page.post)
     assert ask(outsider, own, names).status_code == 404

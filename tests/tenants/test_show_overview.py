@@ -31,6 +31,7 @@ ALL = {"analyst", "auditor", "admin"}
 # In their order.
 DOORS = {
     "Overview": ALL,
+    "Receipts": {"auditor", "admin"},
     "Orchestrations": ALL,
     "Members": ALL,
     "Access events": {"auditor", "admin"},
