@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BooleanField, F, Func, QuerySet, Value
+from django.db.models import BooleanField, CharField, F, Func, QuerySet, Value
 
 from lucid.api.pagination import (
     cut,
@@ -51,11 +51,16 @@ class _Order:
     def newest_first(self, rows: QuerySet[Receipt]) -> QuerySet[Receipt]:
         return rows.order_by(*(f"-{column}" for column in self.columns))
 
+    # What the rows are compared with bounds their first value too: from that alone a
+    # planner sees that a window is narrow, and does not look through the whole log.
+
     def after(self, rows: QuerySet[Receipt], place: Place) -> QuerySet[Receipt]:
-        return rows.filter(self._compared("<", place))
+        bound = {f"{self.columns[0]}__lte": place[0]}
+        return rows.filter(self._compared("<", place), **bound)
 
     def down_to(self, rows: QuerySet[Receipt], place: Place) -> QuerySet[Receipt]:
-        return rows.filter(self._compared(">=", place))
+        bound = {f"{self.columns[0]}__gte": place[0]}
+        return rows.filter(self._compared(">=", place), **bound)
 
     def _compared(self, sign: str, place: Place) -> Func:
         """Compare as (a, b) < (1, 2) does: as no other condition, along an index."""
@@ -122,12 +127,28 @@ def _found(
     end = _end_of_window(order, rows) if rest else None
     if end:
         rows = order.down_to(rows, end)
-    page, more = cut(rows.filter(**rest), query.limit)
+    page, more = cut(_tried(rows, rest), query.limit)
     by_time = order is not BY_PLACE
     if more or not end:
         next_cursor = order.encode(order.place(page[-1])) if more else None
         return Found(page, next_cursor, by_time)
     return Found(page, order.encode(end), by_time, end[-1])
+
+
+def _tried(rows: QuerySet[Receipt], claims: dict[str, Any]) -> QuerySet[Receipt]:
+    """Return the rows that make the claims, by trying each row.
+
+    An index of one of the claims would lead out of the window, to all that make it.
+    """
+    unindexed = {
+        f"{name}_tried": Func(
+            F(name), template="%(expressions)s || ''", output_field=CharField()
+        )
+        for name in claims
+        if name in INDEXED
+    }
+    tried = {n if n not in INDEXED else f"{n}_tried": v for n, v in claims.items()}
+    return rows.annotate(**unindexed).filter(**tried)
 
 
 def _end_of_window(order: _Order, rows: QuerySet[Receipt]) -> Place | None:

@@ -79,7 +79,9 @@ def cost(members: Members) -> Decimal | None:
     if totals := inner(members, "totals"):
         parts = [cents(totals, "cost_cents"), cents(totals, "step_cost_cents")]
         known = [part for part in parts if part is not None]
-        return sum(known, Decimal(0)) if known else None
+        summed = sum(known, Decimal(0)) if known else None
+        # Nothing, as no call had a price, is not known to be nothing.
+        return None if number(totals, "unpriced") and not summed else summed
     priced = inner(members, "cost")
     return cents(priced, "after_cents" if "after_cents" in priced else "cents")
 

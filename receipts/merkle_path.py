@@ -51,6 +51,11 @@ class Step:
     parent: Box
 
     @property
+    def meeting_y(self) -> int:
+        """Half-way between the rows, where the lines from both come together."""
+        return (self.parent.bottom + self.node.y) // 2
+
+    @property
     def side(self) -> str:
         return "left" if self.sibling.side == "L" else "right"
 

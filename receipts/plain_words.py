@@ -12,7 +12,7 @@ from receipts.verifier import SEAL
 END_OF_TIME = 253_402_300_800  # of the year 9999, in Unix seconds
 
 KINDS = {
-    "compute": "A run of a model, on a machine that its passports name",
+    "compute": "A run of a model",
     "inference": "A call to a model",
     "orchestration": "The end of an orchestration, with what it came to",
     "action": "Something that an agent did",
@@ -49,6 +49,9 @@ LABELS = {
     "run_id": "Run id",
     "timestamp": "Time claimed",
     "issued_at": "Signed, by our clock",
+    "model": "Model",
+    "served_model": "Model that answered",
+    "provider": "Provider",
     "model_passport_id": "Model passport",
     "compute_passport_id": "Compute passport",
     "agent_id": "Agent",
@@ -60,7 +63,6 @@ LABELS = {
     "step_name": "Step",
     "request_id": "The provider's request id",
     "sequence": "Number that the client gave the call",
-    "served_model": "Model that answered",
     "metrics.tokens_in": "Tokens in",
     "metrics.tokens_out": "Tokens out",
     "ttft_ms": "Time to the first token",

@@ -88,8 +88,8 @@ class TestRows:
         assert cells(page(auditor)) == {
             "Entry": "0",
             "Time claimed": "14 Nov 2023 22:13 UTC",
-            "Type": "Compute: only these",
-            "Model": f"{RUN['model_passport_id']}: only these",
+            "Type": "Compute",
+            "Model": f"{RUN['model_passport_id']}",
             "Agent": "–",
             "Tokens": "170",
             "Cost": "–",
@@ -101,9 +101,9 @@ class TestRows:
     def test_a_call(self, alice, auditor):
         record(alice, start(alice), inference_id="call-1")
         shown = cells(page(auditor))
-        assert shown["Type"] == "Inference: only these"
-        assert shown["Model"] == "claude-sonnet-4-5: only these"
-        assert shown["Agent"] == "maip-agent:claims-desk: only these"
+        assert shown["Type"] == "Inference"
+        assert shown["Model"] == "claude-sonnet-4-5"
+        assert shown["Agent"] == "maip-agent:claims-desk"
         assert (shown["Tokens"], shown["Cost"]) == ("170", "$0.0025")
         assert (shown["Observed"], shown["Status"]) == ("reported", "–")
 
@@ -118,17 +118,23 @@ class TestRows:
         error = {"code": "BROKEN", "message": ""}
         assert alice.post(f"/v1/orchestrations/{run}/fail", error).status_code == 200
         shown = cells(page(auditor))
-        assert shown["Type"] == "Orchestration: only these"
+        assert shown["Type"] == "Orchestration"
         assert (shown["Tokens"], shown["Cost"]) == ("170", "$0.0025")
         assert shown["Status"] == "failed"
+
+    def test_a_run_of_calls_without_a_price_cost_no_zero(self, alice, auditor):
+        run = start(alice)
+        record(alice, run, model="nobody-knows", provider="custom", cost_cents=None)
+        assert alice.post(f"/v1/orchestrations/{run}/complete", {}).status_code == 200
+        assert cells(page(auditor))["Cost"] == "unpriced"
 
     def test_an_action(self, alice, auditor):
         action = {"agent_id": "a", "receipt_type": "tool", "action": "x"}
         assert alice.post("/v1/agent-receipts", action).status_code == 201
         shown = cells(page(auditor))
         assert (shown["Type"], shown["Agent"]) == (
-            "Action: only these",
-            "a: only these",
+            "Action",
+            "a",
         )
         assert (shown["Observed"], shown["Tokens"]) == ("reported", "–")
 
@@ -136,7 +142,7 @@ class TestRows:
         alice.record()
         rotate(alice)
         shown = cells(page(auditor))
-        assert shown["Type"] == "Key change: only these"
+        assert shown["Type"] == "Key change"
         assert (shown["Status"], shown["Observed"]) == ("rotated", "–")
 
     def test_what_was_claimed_is_text(self, alice, auditor):
@@ -276,7 +282,7 @@ class TestPages:
             {"from": "2020-01-01", "model_passport_id": RUN["model_passport_id"]},
         ],
     )
-    @pytest.mark.parametrize("window", [1, 7, 50, 60, 20_000])
+    @pytest.mark.parametrize("window", [7, 60, 20_000])
     def test_none_is_lost_or_doubled(self, alice, auditor, query, window, monkeypatch):
         monkeypatch.setattr(browsing, "WINDOW", window)
         runs = [RUN | {"timestamp": 1_700_000_000 + i // 40} for i in range(120)]

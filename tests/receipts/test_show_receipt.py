@@ -259,7 +259,7 @@ class TestThePath:
             assert together == digest
         assert digest == bytes(log_row(alice).root).hex()
         assert text.count('<g class="sibling">') == len(rows)
-        assert "the root that the log has signed" in text
+        assert "the root of the log's newest tree." in text
 
     def test_is_a_picture_with_words(self, alice, auditor):
         text = page(auditor, grow(alice, 3)[0])
