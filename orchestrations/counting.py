@@ -23,7 +23,8 @@ from typing import Any
 from lucid.api import strict_json
 from receipts import canonical
 from receipts.merkle import inclusion_proof, leaf_hash, tree_root
-from receipts.verifier import EXIT_USAGE, EXTRAS, SEAL
+from receipts.verifier import EXTRAS, SEAL
+from receipts.verifier_command import EXIT_USAGE
 
 
 def root_over(receipt_hashes: Sequence[bytes]) -> bytes:

@@ -1,25 +1,21 @@
 """Check a receipt and its proof offline, with nothing from us but these files.
 
+    python -m receipts.verifier BUNDLE [--key VKEY] [--keys JWKS]
     python -m receipts.verifier RECEIPT --proof PROOF --key VKEY [--keys JWKS]
 
-RECEIPT is the answer of GET /v1/receipts/{id}; PROOF that of .../proof, or a
-.tlog-proof. What is not pinned with --key, --keys and --origin is taken from the
-proof, and the result says so. Every verdict has its own exit code, 0 is VALID;
-64 means that a file could not be read or the command was not understood.
+are the command (`receipts.verifier_command`). Every verdict has its own exit code, 0
+is VALID.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lucid.api import strict_json
 from receipts import base58, canonical, checkpoint, ed25519, key_set, merkle, tlog_proof
@@ -44,8 +40,6 @@ SEAL = {
     "signer_type",
 }
 EXTRAS = {"receipt_id", "_mmr_leaf_index", "anchor"}
-
-EXIT_USAGE = 64
 
 
 class Verdict(StrEnum):
@@ -102,7 +96,7 @@ def check_entry(entry: bytes | dict[str, Any], keys: KeySet, index: int) -> Resu
     """
     case = _Case(entry, index=index)
     case.keys = keys
-    return _conclude(
+    return conclude(
         [
             ("receipt", case.read_entry),
             ("receipt_hash", case.check_hash),
@@ -137,10 +131,38 @@ def verify(
         ("agreement", case.check_agreement),
         ("key_range", case.check_key_range),
     ]
-    return _conclude(steps, _notes(log_keys, key_sets, origin))
+    return conclude(steps, not_pinned("proof", log_keys, key_sets, origin))
 
 
-class _Refused(ValueError):
+def verify_entry(
+    entry: bytes,
+    proof: bytes,
+    log_keys: Sequence[VerifierKey],
+    key_set: KeySet,
+    origin: str,
+) -> Result:
+    """As `verify`, of an entry in the very bytes that are the leaf, and a .tlog-proof.
+
+    All that the entry is checked against is given; none of it is taken from the proof.
+    """
+    case = _Case(entry, proof, log_keys, [key_set], origin)
+    return conclude(
+        [
+            ("receipt", case.read_entry),
+            ("receipt_hash", case.check_hash),
+            ("proof", case.read_proof),
+            ("checkpoint", case.open_checkpoint),
+            ("key_set", case.open_key_set),
+            ("receipt_signature", case.check_signature),
+            ("inclusion", case.check_inclusion),
+            ("key_range", case.check_key_range),
+        ]
+    )
+
+
+class Refused(ValueError):
+    """Why a step fails, with the verdict that it leads to."""
+
     def __init__(
         self,
         verdict: Verdict,
@@ -156,7 +178,7 @@ class _Refused(ValueError):
         self.found = found
 
 
-def _conclude(
+def conclude(
     steps: list[tuple[str, Callable[[], str]]], notes: tuple[str, ...] = ()
 ) -> Result:
     """Take the steps up to the first that fails. What cannot be read is INVALID."""
@@ -166,7 +188,7 @@ def _conclude(
             done.append(Step(name, True, check()))
         except ValueError as error:
             done.append(Step(name, False, str(error)))
-            refused = _as_refused(error)
+            refused = as_refused(error)
             return Result(
                 refused.verdict,
                 tuple(done),
@@ -178,16 +200,16 @@ def _conclude(
     return Result(Verdict.VALID, tuple(done), notes)
 
 
-def _as_refused(error: ValueError) -> _Refused:
+def as_refused(error: ValueError) -> Refused:
     match error:
-        case _Refused():
+        case Refused():
             return error
         case UnverifiedNote():
-            return _Refused(Verdict.UNKNOWN_KEY, str(error))
+            return Refused(Verdict.UNKNOWN_KEY, str(error))
         case strict_json.InvalidJSON():
-            return _Refused(Verdict.INVALID, str(error), error.field)
+            return Refused(Verdict.INVALID, str(error), error.field)
         case _:
-            return _Refused(Verdict.INVALID, str(error))
+            return Refused(Verdict.INVALID, str(error))
 
 
 @dataclass(slots=True)
@@ -222,16 +244,18 @@ class _Case:
     def read_entry(self) -> str:
         self.receipt = _read_object(self.given_receipt)
         if isinstance(self.given_receipt, bytes):
-            _expect("receipt", canonical.dumps(self.receipt), self.given_receipt)
+            expect("receipt", canonical.dumps(self.receipt), self.given_receipt)
+            if extras := sorted(EXTRAS & self.receipt.keys()):
+                raise Refused(Verdict.INVALID, "no entry has it", extras[0])
         self.entry, self.body = split(self.receipt)
         return f"run_id {self.entry.get('run_id')!r}"
 
     def check_hash(self) -> str:
         """receipt_hash = hex SHA-256(JCS(body)), and somebody has signed it."""
         computed = hashlib.sha256(canonical.dumps(self.body)).hexdigest()
-        _expect("receipt_hash", computed, self.entry.get("receipt_hash"))
+        expect("receipt_hash", computed, self.entry.get("receipt_hash"))
         if not self.entry.get("receipt_signature"):
-            raise _Refused(Verdict.UNSIGNED, "nobody has signed the receipt")
+            raise Refused(Verdict.UNSIGNED, "nobody has signed the receipt")
         return f"{computed} is the hash of the body"
 
     def read_proof(self) -> str:
@@ -253,9 +277,9 @@ class _Case:
         text, signers = self.open_note(self.proof.checkpoint)
         self.head = checkpoint.parse(text)
         if self.head.origin not in signers.values():
-            raise _differs("origin", [*signers.values()], self.head.origin)
+            raise differs("origin", [*signers.values()], self.head.origin)
         self.head_signers = set(signers)
-        _expect("origin", self.origin or self.head.origin, self.head.origin)
+        expect("origin", self.origin or self.head.origin, self.head.origin)
         extensions = len(self.head.extensions)
         audited = f", {extensions} lines that nobody audits" if extensions else ""
         return f"{self.head.origin} signed size {self.head.size}{audited}"
@@ -266,12 +290,12 @@ class _Case:
         if self.stated:
             text, signers = self.open_note(self.stated["key_set"])
             self.keys = key_set.parse(text)
-            _expect("key_set", origin, self.keys.origin)
+            expect("key_set", origin, self.keys.origin)
             if origin not in signers.values():
-                raise _differs("key_set", [*signers.values()], origin)
+                raise differs("key_set", [*signers.values()], origin)
         elif self.key_sets is None:
             detail = "the proof has no key set, and none was given"
-            raise _Refused(Verdict.UNKNOWN_KEY, detail)
+            raise Refused(Verdict.UNKNOWN_KEY, detail)
         if self.key_sets is not None:
             given = [keys for keys in self.key_sets if keys.origin == origin]
             self.keys = given[0] if given else KeySet(origin, None, ())
@@ -294,7 +318,7 @@ class _Case:
         }
         if signed <= ended:
             detail = f"the log's key was revoked before leaf {last_leaf}"
-            raise _Refused(Verdict.KEY_REVOKED, detail, "checkpoint")
+            raise Refused(Verdict.KEY_REVOKED, detail, "checkpoint")
 
     def check_signature(self) -> str:
         """Ed25519 over the 32 raw bytes of receipt_hash, under the key that is
@@ -304,9 +328,9 @@ class _Case:
         key = self.keys.find(kid) if isinstance(kid, str) else None
         if key is None:
             detail = f"the log has no receipt key {kid!r}"
-            raise _Refused(Verdict.UNKNOWN_KEY, detail, "signer_kid", found=kid)
+            raise Refused(Verdict.UNKNOWN_KEY, detail, "signer_kid", found=kid)
         public_key = base58.encode(key.public_key)
-        _expect("signer_pubkey", public_key, self.entry.get("signer_pubkey"))
+        expect("signer_pubkey", public_key, self.entry.get("signer_pubkey"))
         message = bytes.fromhex(self.entry["receipt_hash"])
         signature = _from_hex(self.entry["receipt_signature"])
         if not ed25519.verify(key.public_key, message, signature):
@@ -320,18 +344,18 @@ class _Case:
         try:
             merkle.verify_inclusion(self.index, size, leaf, self.proof.hashes, root)
         except merkle.ProofError as error:
-            raise _Refused(Verdict.NOT_IN_LOG, str(error)) from None
+            raise Refused(Verdict.NOT_IN_LOG, str(error)) from None
         return f"the entry is leaf {self.index} of {size}"
 
     def check_agreement(self) -> str:
         """Everything the files say twice has to be what was derived."""
         if "_mmr_leaf_index" in self.receipt:
             stated = self.receipt["_mmr_leaf_index"]
-            _expect("_mmr_leaf_index", self.index, stated)
+            expect("_mmr_leaf_index", self.index, stated)
         if not self.stated:
             return "nothing is repeated"
         for name, value in self.derived().items():
-            _expect(name, value, self.stated.get(name))
+            expect(name, value, self.stated.get(name))
         self.check_vkey()
         return "what the files repeat is what was derived"
 
@@ -339,10 +363,10 @@ class _Case:
         kid, index = self.key.kid, self.index
         if not self.key.counts_at(index):
             detail = f"signatures by {kid} do not count at index {index}"
-            raise _Refused(Verdict.KEY_REVOKED, detail)
+            raise Refused(Verdict.KEY_REVOKED, detail)
         if not self.keys.speaks_for(index):
             detail = f"the key set of size {self.keys.size} is older than the entry"
-            raise _Refused(Verdict.UNKNOWN_KEY, detail)
+            raise Refused(Verdict.UNKNOWN_KEY, detail)
         return f"the {self.key.status} key counts at index {index}"
 
     def open_note(self, note: str) -> tuple[str, dict[bytes, str]]:
@@ -358,7 +382,7 @@ class _Case:
         try:
             open_note(self.proof.checkpoint, [_parse_vkey(self.stated["vkey"])])
         except NoteError as error:
-            raise _Refused(Verdict.INVALID, str(error), "vkey") from None
+            raise Refused(Verdict.INVALID, str(error), "vkey") from None
 
     def derived(self) -> dict[str, Any]:
         entry = canonical.dumps(self.entry)
@@ -385,7 +409,7 @@ def _read_members(proof: dict[str, Any]) -> TlogProof:
     for name, kind in (kinds | {"key_set": str, "vkey": str}).items():
         if type(proof.get(name)) is not kind:
             detail = f"{name} is not given as {kind.__name__}"
-            raise _Refused(Verdict.INVALID, detail, name)
+            raise Refused(Verdict.INVALID, detail, name)
     hashes = tuple(map(_from_hex, proof["proof"]))
     return TlogProof(proof["leaf_index"], hashes, proof["checkpoint"])
 
@@ -394,7 +418,7 @@ def _parse_vkey(vkey: str) -> VerifierKey:
     try:
         return VerifierKey.parse(vkey)
     except MalformedKey as error:
-        raise _Refused(Verdict.INVALID, str(error), "vkey") from None
+        raise Refused(Verdict.INVALID, str(error), "vkey") from None
 
 
 def _read_object(document: object) -> dict[str, Any]:
@@ -424,90 +448,35 @@ def _from_hex(text: object) -> bytes:
     return data
 
 
-def _expect(field: str, expected: object, found: object) -> None:
+def expect(field: str, expected: object, found: object) -> None:
     if type(found) is not type(expected) or found != expected:
-        raise _differs(field, expected, found)
+        raise differs(field, expected, found)
 
 
-def _differs(field: str, expected: object, found: object) -> _Refused:
+def differs(field: str, expected: object, found: object) -> Refused:
     detail = f"{field} is not what follows from the rest"
-    return _Refused(Verdict.INVALID, detail, field, expected, found)
+    return Refused(Verdict.INVALID, detail, field, expected, found)
 
 
-def _notes(
+def not_pinned(
+    source: str,
     log_keys: Sequence[VerifierKey],
     key_sets: Iterable[KeySet] | None,
     origin: str | None,
 ) -> tuple[str, ...]:
+    """Say what was taken from the files that it is to be checked with."""
+    taken = f"was not pinned: taken from the {source} itself."
     notes = []
     if not log_keys:
-        notes.append("The log's key was not pinned: taken from the proof itself.")
+        notes.append(f"The log's key {taken}")
     if not log_keys and origin is None:
-        notes.append("The origin was not pinned: taken from the proof itself.")
+        notes.append(f"The origin {taken}")
     if key_sets is None:
-        notes.append("The receipt keys were not pinned: taken from the proof itself.")
+        notes.append(f"The receipt keys {taken.replace('was', 'were')}")
     return tuple(notes)
 
 
-class _UsageError(ValueError):
-    pass
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _UsageError(message)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    try:
-        arguments = _parser().parse_args(argv)
-        receipt, proof = arguments.receipt.read_bytes(), arguments.proof.read_bytes()
-        log_keys = [VerifierKey.parse(vkey) for vkey in arguments.key]
-        key_sets = _read_jwks(arguments.keys) if arguments.keys else None
-    except (OSError, ValueError) as error:
-        print(_ascii(f"receipts.verifier: {error}"), file=sys.stderr)
-        return EXIT_USAGE
-    result = verify(receipt, proof, log_keys, key_sets, arguments.origin)
-    print(_as_json(result) if arguments.json else _as_text(result))
-    return result.verdict.exit_code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="receipts.verifier", description="Check a receipt offline.")
-    add = parser.add_argument
-    add("receipt", type=Path, help="receipt JSON")
-    add("--proof", type=Path, required=True, help="proof JSON or .tlog-proof")
-    add("--key", action="append", default=[], help="the log's vkey; repeatable")
-    add("--keys", type=Path, help="JWKS with the receipt keys")
-    add("--origin", help="the log's origin")
-    add("--json", action="store_true", help="print one JSON object")
-    return parser
-
-
-def _read_jwks(path: Path) -> list[KeySet]:
-    return key_set.from_jwks(strict_json.loads(path.read_bytes()))
-
-
-def _as_json(result: Result) -> str:
-    return json.dumps(asdict(result), default=repr)
-
-
-def _as_text(result: Result) -> str:
-    lines = [
-        f"{'ok' if step.ok else 'FAILED':8}{step.name:19}{step.detail}"
-        for step in result.steps
-    ]
-    if result.expected is not None:
-        lines += [f"expected: {result.expected}", f"found: {result.found}"]
-    lines += [f"note: {note}" for note in result.notes]
-    return "\n".join(map(_ascii, [*lines, result.verdict.value]))
-
-
-def _ascii(line: str) -> str:
-    """Escape what a file could send to the terminal to be read as ours."""
-    return ascii(line)[1:-1]
-
-
 if __name__ == "__main__":
+    from receipts.verifier_command import main
+
     sys.exit(main())

@@ -8,7 +8,8 @@ from receipts import key_set, note
 from receipts.key_changes import RefusedChange, revoke_key
 from receipts.key_set import from_jwks
 from receipts.models import SigningKey
-from receipts.verifier import Verdict, main, verify
+from receipts.verifier import Verdict, verify
+from receipts.verifier_command import main
 from tenants import events
 from tenants.models import AccessEvent
 from tests.receipts.auditor import audit, fetch, grow, receipt_path, vkey

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from receipts.verifier import EXIT_USAGE, main
+from receipts.verifier_command import EXIT_USAGE, main
 from tests.receipts.small_log import ORIGIN, SmallLog, receipt_key
 
 LOG = SmallLog()
@@ -113,7 +113,8 @@ def test_bad_usage_is_one_line_and_exits_with_64(arguments, receipt, proof, caps
 
 def test_it_runs_without_django(receipt, proof):
     script = (
-        "import sys; from receipts.verifier import main; code = main(sys.argv[1:]);"
+        "import sys; from receipts.verifier_command import main;"
+        "code = main(sys.argv[1:]);"
         "assert not {'django', 'rest_framework', 'psycopg'} & sys.modules.keys();"
         "sys.exit(code)"
     )
