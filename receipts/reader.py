@@ -5,7 +5,9 @@ the roots of the newest full tiles of the level below.
 """
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +43,7 @@ class LogReader:
 
     def __init__(self, log: Log) -> None:
         self.log = log
+        self._partials: dict[Place, bytes] = {}
 
     def receipts(self, start: int, stop: int) -> QuerySet[Receipt]:
         return Receipt.objects.filter(
@@ -66,6 +69,18 @@ class LogReader:
         nodes = self._nodes(merkle.inclusion_nodes(index, size))
         return merkle.inclusion_proof(index, size, lambda *node: nodes[node])
 
+    def inclusion_proofs(self, indexes: Sequence[int]) -> list[list[bytes]]:
+        """Return the proofs of many leaves in the newest tree, with one query more or
+        less however many they are.
+        """
+        size = self.log.size
+        wanted = [merkle.inclusion_nodes(index, size) for index in indexes]
+        nodes = self._nodes({node for path in wanted for node in path})
+        return [
+            merkle.inclusion_proof(index, size, lambda *node: nodes[node])
+            for index in indexes
+        ]
+
     def consistency_proof(self, old_size: int, new_size: int) -> list[bytes]:
         nodes = self._nodes(merkle.consistency_nodes(old_size, new_size))
         return merkle.consistency_proof(old_size, new_size, lambda *node: nodes[node])
@@ -87,21 +102,29 @@ class LogReader:
     def _tiles(self, places: Iterable[Place]) -> dict[Place, bytes]:
         """Return tiles as wide as they are: one query for all the full ones."""
         tiles: dict[Place, bytes] = {}
-        stored = Q()
+        full: dict[int, list[int]] = {}
         for level, index in places:
             if (index + 1) * TILE_WIDTH <= self._width(level):
-                stored |= Q(level=level, index=index)
+                full.setdefault(level, []).append(index)
             else:
                 tiles[level, index] = self._partial(level, index)
-        if stored:
+        if full:
+            stored = [Q(level=level, index__in=full[level]) for level in full]
             rows = StoredTile.objects.filter(
-                stored, tenant_id=self.log.tenant_id, log=self.log
+                reduce(or_, stored), tenant_id=self.log.tenant_id, log=self.log
             )
             for row in rows:
                 tiles[row.level, row.index] = bytes(row.hashes)
         return tiles
 
     def _partial(self, level: int, index: int) -> bytes:
+        """Return the last tile of a level, which is asked for again and again."""
+        place = (level, index)
+        if place not in self._partials:
+            self._partials[place] = self._made(level, index)
+        return self._partials[place]
+
+    def _made(self, level: int, index: int) -> bytes:
         start, stop = index * TILE_WIDTH, self._width(level)
         if level == 0:
             hashes = list(
