@@ -5,7 +5,14 @@ Pages of a tenant have two addresses: /t/<slug>/… names it.
 
 from django.urls import URLPattern, path
 
-from orchestrations import agent_api, api, cost_api, inference_api, run_pages
+from orchestrations import (
+    agent_api,
+    api,
+    cost_api,
+    evidence_pages,
+    inference_api,
+    run_pages,
+)
 from orchestrations.gateway import drop_in_api
 from orchestrations.gateway import inference_api as gateway_api
 from tenants.page_access import of_tenant
@@ -54,4 +61,9 @@ v1: list[URLPattern] = [
 pages: list[URLPattern] = [
     *of_tenant("orchestrations", run_pages.runs, "orchestrations"),
     *of_tenant("orchestrations/<str:run_id>", run_pages.run_detail, "orchestration"),
+    *of_tenant(
+        "orchestrations/<str:run_id>/evidence",
+        evidence_pages.run_evidence,
+        "orchestration-evidence",
+    ),
 ]

@@ -123,3 +123,11 @@ CONSISTENCY = {
     "checkpoint": CHECKPOINT,
 }
 TILE = "(bytes)"
+TLOG_PROOF = (
+    "c2sp.org/tlog-proof@v1\nindex 1\nGbH50aLN47iipOWz8cjXpuX0w7KhkI9+bVxLOikYFwY=\n"
+    f"\n{CHECKPOINT}"
+)
+BUNDLE = (
+    "(a zip: receipts/, proofs/, checkpoint.txt, keys.txt, keys.json, manifest.json,"
+    " manifest.sig, verify.py, README.txt)"
+)

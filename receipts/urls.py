@@ -1,6 +1,13 @@
 from django.urls import path
 
-from receipts import api, browse_pages, log_api, show_pages
+from receipts import (
+    api,
+    browse_pages,
+    evidence_api,
+    evidence_pages,
+    log_api,
+    show_pages,
+)
 from tenants.page_access import of_tenant
 
 # Flat, the busiest first: resolving a nested route is a tenth of a short request.
@@ -16,6 +23,11 @@ v1 = [
     ),
     path(
         "v1/receipts/<str:name>/proof", api.ReceiptProof.as_view(), name="receipt-proof"
+    ),
+    path(
+        "v1/receipts/<str:name>/evidence",
+        evidence_api.ReceiptEvidence.as_view(),
+        name="receipt-evidence-file",
     ),
     path(
         "v1/verify/<str:receipt_hash>",
@@ -56,5 +68,8 @@ pages = [
     *of_tenant(f"{_RECEIPT}/proof.json", show_pages.proof_json, "receipt-proof-json"),
     *of_tenant(
         f"{_RECEIPT}/receipt.tlog-proof", show_pages.tlog_proof, "receipt-tlog-proof"
+    ),
+    *of_tenant(
+        f"{_RECEIPT}/evidence", evidence_pages.receipt_evidence, "receipt-evidence"
     ),
 ]

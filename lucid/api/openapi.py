@@ -100,12 +100,17 @@ def describe(
     idempotent: bool = False,
     status: int = 200,
     media_type: str = "application/json",
+    others: dict[str, Any] | None = None,
 ) -> Callable[[ViewMethod], ViewMethod]:
-    """Describe a view's method; `answer` is an example of its success."""
+    """Describe a view's method; `answer` is an example of its success.
+
+    `others` are examples in other media types, where the query chooses one.
+    """
     responses: dict[Any, Any] = {
-        (status, media_type): OpenApiResponse(
-            shape_of(answer), "Success.", [OpenApiExample("Success", answer)]
+        (status, kind): OpenApiResponse(
+            shape_of(example), "Success.", [OpenApiExample("Success", example)]
         )
+        for kind, example in ({media_type: answer} | (others or {})).items()
     }
     for error, codes in _by_status([*ALWAYS, *errors]).items():
         responses[error] = _error_response(error, codes)

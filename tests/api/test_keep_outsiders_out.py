@@ -108,6 +108,10 @@ TABLE: dict[str, list[Call]] = {
         ("GET", "/v1/receipts/{run_id}/proof", None, hidden),
         ("GET", "/v1/receipts/{receipt_id}/proof?size=1", None, hidden),
     ],
+    "v1/receipts/<str:name>/evidence": [
+        ("GET", "/v1/receipts/{run_id}/evidence", None, hidden),
+        ("GET", "/v1/receipts/{receipt_id}/evidence?format=bundle", None, hidden),
+    ],
     "v1/verify/<str:receipt_hash>": [
         ("GET", "/v1/verify/{receipt_hash}", None, hidden),
     ],
