@@ -10,6 +10,7 @@ from orchestrations import (
     api,
     cost_api,
     evidence_pages,
+    export_pages,
     inference_api,
     run_pages,
 )
@@ -61,6 +62,7 @@ v1: list[URLPattern] = [
 pages: list[URLPattern] = [
     *of_tenant("orchestrations", run_pages.runs, "orchestrations"),
     *of_tenant("orchestrations/<str:run_id>", run_pages.run_detail, "orchestration"),
+    *of_tenant("exports", export_pages.exports, "exports"),
     *of_tenant(
         "orchestrations/<str:run_id>/evidence",
         evidence_pages.run_evidence,

@@ -40,6 +40,7 @@ DOORS = [
     Door("Overview", "home", None),
     Door("Receipts", "receipts", Right.READ_RECEIPTS),
     Door("Orchestrations", "orchestrations", Right.READ_RUNS),
+    Door("Exports", "exports", Right.EXPORT),
     Door("Members", "members", Right.READ_MEMBERS),
     Door("Access events", "audit", Right.READ_EVENTS),
 ]

@@ -67,6 +67,8 @@ OF_A_TENANT = {
         )
         for file in RECEIPT_FILES
     },
+    "exports": Page("/exports", AUDITORS),
+    "t/<slug:slug>/exports": Page("/t/{slug}/exports", AUDITORS),
     "receipts/<uuid:receipt_id>/evidence": Page(
         "/receipts/{receipt}/evidence", AUDITORS
     ),
@@ -94,6 +96,9 @@ OF_A_TENANT = {
 }
 # What is changed at an address that others may read.
 CHANGES = {
+    "export": Page(
+        "/t/{slug}/exports", AUDITORS, {"what": "receipts", "format": "csv"}
+    ),
     "add": Page("/t/{slug}/members", ADMINS, {"email": "{new}", "role": "admin"}, 302),
     "change": Page("/t/{slug}/members/{member}", ADMINS, {"role": "admin"}, 302),
 }

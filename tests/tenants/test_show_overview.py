@@ -33,6 +33,7 @@ DOORS = {
     "Overview": ALL,
     "Receipts": {"auditor", "admin"},
     "Orchestrations": ALL,
+    "Exports": {"auditor", "admin"},
     "Members": ALL,
     "Access events": {"auditor", "admin"},
     "Account": ALL,

@@ -1,0 +1,173 @@
+"""What is to be exported, as the form of the page asks for it, and its address."""
+
+from datetime import UTC, date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+
+from orchestrations.inference_export import InferenceFilter
+from orchestrations.models import CostSource
+from receipts.export_file import CSV, JSONL
+from receipts.receipt_filter import ReceiptFilter
+from tenants.forms import PlainForm
+from tenants.models import ApiKey, Tenant
+
+RECEIPTS, INFERENCES = "receipts", "inferences"
+KINDS = {RECEIPTS: "Receipts", INFERENCES: "Inferences (LLM calls)"}
+FORMATS = {CSV: "CSV, for a spreadsheet", JSONL: "JSONL, one JSON object to a line"}
+USUAL = {"what": RECEIPTS, "format": CSV}
+
+# Filters by what they are of: name, label, help.
+OF_BOTH = [
+    ("model", "Model", ""),
+    ("provider", "Provider", "As openai, anthropic"),
+    ("agent_id", "Agent", ""),
+    ("orchestration_id", "Orchestration", "As maip-orch:01J…"),
+]
+OF_RECEIPTS = [
+    ("receipt_type", "Type", "As compute, inference, orchestration"),
+    ("model_passport_id", "Model passport", ""),
+    ("compute_passport_id", "Compute passport", ""),
+    ("trace_id", "Trace", ""),
+    ("policy_hash", "Policy hash", "64 hexadecimal digits"),
+    ("runtime", "Runtime", "As vllm"),
+    ("signer_kid", "Signing key", "Its kid"),
+]
+OF_INFERENCES = [
+    ("workflow_id", "Workflow", ""),
+    ("api_key", "API key", "Its id, or the beginning that is shown of it"),
+]
+ONLY = {
+    RECEIPTS: [name for name, _, _ in OF_RECEIPTS],
+    INFERENCES: [*(name for name, _, _ in OF_INFERENCES), "cost_source"],
+}
+
+
+class ExportForm(PlainForm):
+    """Every filter is exact; those of the other kind must be empty."""
+
+    what = forms.ChoiceField(choices=KINDS, label="What")
+    format = forms.ChoiceField(choices=FORMATS, label="As")
+    proofs = forms.BooleanField(
+        required=False,
+        label="With proofs",
+        help_text="Receipts alone: each as a file, with the proof that it is in the log"
+        " and the program that verifies all of it offline. At most 10,000 receipts.",
+    )
+
+    def __init__(self, given: Any, tenant: Tenant, mode: str) -> None:
+        super().__init__(given)
+        self._tenant, self._mode = tenant, mode
+        for name, label, help_text in [*OF_BOTH, *OF_RECEIPTS, *OF_INFERENCES]:
+            self.fields[name] = forms.CharField(
+                required=False, max_length=200, label=label, help_text=help_text
+            )
+        self.fields["cost_source"] = forms.ChoiceField(
+            required=False,
+            choices=[("", "Any"), *CostSource.choices],
+            label="Who says the cost",
+        )
+        for name, label in (("from", "From"), ("to", "To")):  # `from` is a keyword
+            self.fields[name] = forms.DateField(
+                required=False,
+                label=label,
+                help_text="A day, in UTC",
+                widget=forms.DateInput(attrs={"type": "date"}),
+            )
+
+    @classmethod
+    def from_address(cls, query: QueryDict, tenant: Tenant, mode: str) -> "ExportForm":
+        """Return the form as an address fills it in, where it does."""
+        form = cls({**USUAL, **query.dict()}, tenant, mode)
+        form.is_bound = bool(form.fields.keys() & query.keys())
+        form.initial = dict(USUAL)
+        return form
+
+    @property
+    def both(self) -> list[Any]:
+        names = [*(name for name, _, _ in OF_BOTH), "from", "to"]
+        return [self[name] for name in names]
+
+    @property
+    def of_receipts(self) -> list[Any]:
+        return [self[name] for name in ONLY[RECEIPTS]]
+
+    @property
+    def of_inferences(self) -> list[Any]:
+        return [self[name] for name in ONLY[INFERENCES]]
+
+    @property
+    def opens_receipts(self) -> bool:
+        return self._opens(RECEIPTS)
+
+    @property
+    def opens_inferences(self) -> bool:
+        return self._opens(INFERENCES)
+
+    def _opens(self, kind: str) -> bool:
+        """Whether something is given, or wrong, among the filters of one kind."""
+        return any(self[name].value() or self[name].errors for name in ONLY[kind])
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The filters that are set, as a manifest and an access event say them."""
+        unsaid = {"what", "format", "proofs"}
+        return {
+            name: str(value)
+            for name, value in self.cleaned_data.items()
+            if value and name not in unsaid
+        }
+
+    def clean_api_key(self) -> str:
+        name: str = self.cleaned_data["api_key"].strip()
+        if not name:
+            return ""
+        keys = ApiKey.objects.filter(tenant=self._tenant, mode=self._mode)
+        try:
+            key = keys.filter(pk=UUID(name)).first()
+        except ValueError:
+            key = keys.filter(prefix=name).first()
+        if key is None:
+            raise ValidationError("There is no such key.")
+        return str(key.pk)
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        what = given.get("what")
+        other = INFERENCES if what == RECEIPTS else RECEIPTS
+        for name in ONLY[other] if what else ():
+            if given.get(name):
+                self.add_error(name, f"{KINDS[str(what)]} have no such filter.")
+        if given.get("proofs") and (what, given.get("format")) != (RECEIPTS, JSONL):
+            self.add_error("proofs", "Proofs are of receipts as JSONL.")
+        first, last = given.get("from"), given.get("to")
+        if first and last and last < first:
+            self.add_error("to", "This is before the first day.")
+        return given
+
+    def receipt_filter(self) -> ReceiptFilter:
+        given = self.cleaned_data
+        names = [*(name for name, _, _ in OF_BOTH), *ONLY[RECEIPTS]]
+        asked: dict[str, Any] = {name: given[name] or None for name in names}
+        asked["since"] = _seconds(given["from"], time.min)
+        asked["until"] = _seconds(given["to"], time.max)
+        return ReceiptFilter(**asked)
+
+    def inference_filter(self) -> InferenceFilter:
+        given = self.cleaned_data
+        names = [*(name for name, _, _ in OF_BOTH), "workflow_id", "cost_source"]
+        return InferenceFilter(
+            api_key_id=UUID(given["api_key"]) if given["api_key"] else None,
+            first=given["from"],
+            last=given["to"],
+            **{name: given[name] or None for name in names},
+        )
+
+
+def _seconds(day: date | None, hour: time) -> int | None:
+    if day is None:
+        return None
+    return max(int(datetime.combine(day, hour, UTC).timestamp()), 0)
