@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from orchestrations.inference_export import InferenceFilter
 from orchestrations.models import CostSource
+from receipts.evidence import MAX_RECEIPTS
 from receipts.export_file import CSV, JSONL
 from receipts.receipt_filter import ReceiptFilter
 from tenants.forms import PlainForm
@@ -55,7 +56,8 @@ class ExportForm(PlainForm):
         required=False,
         label="With proofs",
         help_text="Receipts alone: each as a file, with the proof that it is in the log"
-        " and the program that verifies all of it offline. At most 10,000 receipts.",
+        f" and the program that verifies all of it offline. At most {MAX_RECEIPTS:,},"
+        " as not every program can read a zip of more files.",
     )
 
     def __init__(self, given: Any, tenant: Tenant, mode: str) -> None:

@@ -8,6 +8,7 @@ which nothing that is appended meanwhile changes.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
@@ -18,7 +19,7 @@ from receipts import evidence, receipt_export
 from receipts.bundle import SignedHead
 from receipts.evidence import EXPORTED as EVIDENCE_EXPORTED
 from receipts.evidence import MAX_RECEIPTS, headers, made_by
-from receipts.export_file import Content, pack
+from receipts.export_file import JSONL, Content, pack
 from receipts.ledger import LedgerUnavailable
 from receipts.models import Log
 from tenants import events
@@ -144,6 +145,20 @@ class PastExport:
         what = self.event.action.partition(".")[0].capitalize()
         file_format = self._after.get("format")
         return f"{what} ({file_format})" if file_format else what
+
+    @property
+    def again(self) -> str:
+        """The query that fills the form in as it was; none of a single receipt."""
+        asked = self._after.get("filters") or {}
+        if self.event.object_kind == "receipt":
+            return ""
+        what = self.event.action.partition(".")[0]
+        if self.event.action == EVIDENCE_EXPORTED:
+            what, form = RECEIPTS, {"format": JSONL, "proofs": "on"}
+        else:
+            form = {"format": str(self._after.get("format"))}
+        mode = {"mode": self.mode} if self.mode == Mode.TEST else {}
+        return urlencode({"what": what, **form, **asked, **mode})
 
     @property
     def filters(self) -> list[tuple[str, str]]:

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import msgspec
 from django.db.models import Q, QuerySet
-from tenants.isolation import working_for
 
+from lucid.api.connections import give_back
+from lucid.isolation import working_for
 from orchestrations.models import NOBODY, Inference
 from orchestrations.money import plain
 from orchestrations.usage import TOKEN_COUNTS
@@ -83,6 +84,7 @@ def _chunks(rows: QuerySet[Inference], log: Log) -> Iterator[list[_Named]]:
         with working_for(log.tenant_id):
             chunk = list(rows.filter(place)[:CHUNK])
             names = _names(chunk)
+        give_back()
         if chunk:
             yield [(row, names[row.pk]) for row in chunk]
         if len(chunk) < CHUNK:

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
-from tenants.isolation import working_for
 
+from lucid.api.connections import give_back
+from lucid.isolation import working_for
 from receipts import key_set
 from receipts.bundle import About, Leaf, SignedHead, pack
 from receipts.key_publication import jwks
@@ -83,6 +84,7 @@ def chunks(rows: QuerySet[Receipt], log: Log) -> Iterator[list[Receipt]]:
     while True:
         with working_for(log.tenant_id):
             chunk = list(rows.filter(leaf_index__gt=after)[:CHUNK])
+        give_back()
         if chunk:
             yield chunk
         if len(chunk) < CHUNK:
@@ -103,6 +105,7 @@ def _leaves(rows: QuerySet[Receipt], log: Log) -> Iterator[Leaf]:
     for chunk in chunks(rows, log):
         with working_for(log.tenant_id):
             proofs = reader.inclusion_proofs([row.leaf_index for row in chunk])
+        give_back()
         for row, proof in zip(chunk, proofs, strict=True):
             yield Leaf(row.leaf_index, row.pk, bytes(row.entry), tuple(proof))
 

@@ -1,6 +1,16 @@
-"""Connections that the database has ended, a restart say, while they were idle."""
+"""Connections to the database: those it has ended while idle, and those to share."""
 
 from django.db import connection
+
+
+def give_back() -> None:
+    """Let others have this thread's connection, while a client takes its time to read.
+
+    Whoever streams rows does so after each chunk: as many slow downloads as the pool
+    has connections would else keep everybody from the database.
+    """
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 def discard_dead() -> None:

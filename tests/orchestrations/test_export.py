@@ -4,10 +4,12 @@ import csv
 import hashlib
 import io
 import json
+import re
 import tracemalloc
 import zipfile
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 
 import pytest
 from django.db import connection
@@ -444,6 +446,9 @@ class TestThePage:
         assert "Receipts (jsonl)" in page
         assert "model: claude-sonnet-4-5" in page
         assert f"orchestration: {run}" in page
+        for query in re.findall(r'href="(\?what=[^"]+)"', page):
+            assert auditor.get(f"/exports{unescape(query)}").status_code == 200
+        assert page.count('href="?what=receipts&amp;') == 2
 
     def test_an_address_fills_the_form(self, auditor):
         page = auditor.get("/exports?what=inferences&model=gpt-4o&workflow_id=w")

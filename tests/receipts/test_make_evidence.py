@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from tenants.isolation import working_for
 
+from lucid.isolation import working_for
 from receipts import evidence, manifest, merkle, tlog_proof
 from receipts.bundle import About, SignedHead
 from receipts.bundle_verifier import verify_bundle
@@ -302,6 +302,13 @@ class TestMany:
         with pytest.raises(zipfile.BadZipFile):
             zipfile.ZipFile(io.BytesIO(broken))
         assert check(broken).verdict is Verdict.INVALID
+
+    def test_a_slow_download_holds_no_connection(self, six_hundred):
+        caller = six_hundred.caller
+        rows = Receipt.objects.of_log(caller.tenant.pk, Mode.LIVE)
+        log, head = evidence.head_of(caller.tenant.pk, Mode.LIVE)
+        for _ in evidence.bundle(rows, log, head, MADE):
+            assert connection.connection is None
 
     def test_a_download_that_nobody_waits_for_ends_quietly(self, six_hundred):
         caller = six_hundred.caller
