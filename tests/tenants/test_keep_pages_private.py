@@ -38,61 +38,43 @@ OF_A_PERSON = {
     "account": Page("/account", EVERYONE),
     "switch": Page("/switch", EVERYONE, {"tenant": "{slug}"}, 302),
 }
-MEMBER = "/members/{member}"
-RECEIPT = "/receipts/{receipt}"
-RECEIPT_ROUTE = "receipts/<uuid:receipt_id>"
-RECEIPT_FILES = ("", "/receipt.json", "/proof.json", "/receipt.tlog-proof")
 # Names of what belongs to a tenant, in paths of its pages.
 NAMED_IN_PATHS = (
     "member",
     "receipt",
     "run",
 )
+RECEIPT = "receipts/<uuid:receipt_id>"
+RUN = "orchestrations/<str:run_id>"
+MEMBER = "members/<uuid:member_id>"
+# Each has a second address, which names the tenant.
+OF_THE_CHOSEN_TENANT = {
+    "receipts": Page("/receipts", AUDITORS),
+    RECEIPT: Page("/receipts/{receipt}", AUDITORS),
+    f"{RECEIPT}/receipt.json": Page("/receipts/{receipt}/receipt.json", AUDITORS),
+    f"{RECEIPT}/proof.json": Page("/receipts/{receipt}/proof.json", AUDITORS),
+    f"{RECEIPT}/receipt.tlog-proof": Page(
+        "/receipts/{receipt}/receipt.tlog-proof", AUDITORS
+    ),
+    f"{RECEIPT}/evidence": Page("/receipts/{receipt}/evidence", AUDITORS),
+    "orchestrations": Page("/orchestrations", EVERYONE),
+    RUN: Page("/orchestrations/{run}", EVERYONE),
+    f"{RUN}/evidence": Page("/orchestrations/{run}/evidence", AUDITORS),
+    "exports": Page("/exports", AUDITORS),
+    "members": Page("/members", EVERYONE),
+    MEMBER: Page("/members/{member}", ADMINS),
+    f"{MEMBER}/remove": Page(
+        "/members/{member}/remove", ADMINS, {"email": "{email}"}, 302
+    ),
+    "audit": Page("/audit", AUDITORS),
+}
 OF_A_TENANT = {
     "t/<slug:slug>": Page("/t/{slug}", EVERYONE),
-    "audit": Page("/audit", AUDITORS),
-    "t/<slug:slug>/audit": Page("/t/{slug}/audit", AUDITORS),
-    "orchestrations": Page("/orchestrations", EVERYONE),
-    "t/<slug:slug>/orchestrations": Page("/t/{slug}/orchestrations", EVERYONE),
-    "orchestrations/<str:run_id>": Page("/orchestrations/{run}", EVERYONE),
-    "t/<slug:slug>/orchestrations/<str:run_id>": Page(
-        "/t/{slug}/orchestrations/{run}", EVERYONE
-    ),
-    "receipts": Page("/receipts", AUDITORS),
-    "t/<slug:slug>/receipts": Page("/t/{slug}/receipts", AUDITORS),
-    **{RECEIPT_ROUTE + file: Page(RECEIPT + file, AUDITORS) for file in RECEIPT_FILES},
+    **OF_THE_CHOSEN_TENANT,
     **{
-        f"t/<slug:slug>/{RECEIPT_ROUTE}{file}": Page(
-            "/t/{slug}" + RECEIPT + file, AUDITORS
-        )
-        for file in RECEIPT_FILES
+        f"t/<slug:slug>/{route}": page._replace(path="/t/{slug}" + page.path)
+        for route, page in OF_THE_CHOSEN_TENANT.items()
     },
-    "exports": Page("/exports", AUDITORS),
-    "t/<slug:slug>/exports": Page("/t/{slug}/exports", AUDITORS),
-    "receipts/<uuid:receipt_id>/evidence": Page(
-        "/receipts/{receipt}/evidence", AUDITORS
-    ),
-    "t/<slug:slug>/receipts/<uuid:receipt_id>/evidence": Page(
-        "/t/{slug}/receipts/{receipt}/evidence", AUDITORS
-    ),
-    "orchestrations/<str:run_id>/evidence": Page(
-        "/orchestrations/{run}/evidence", AUDITORS
-    ),
-    "t/<slug:slug>/orchestrations/<str:run_id>/evidence": Page(
-        "/t/{slug}/orchestrations/{run}/evidence", AUDITORS
-    ),
-    "members": Page("/members", EVERYONE),
-    "t/<slug:slug>/members": Page("/t/{slug}/members", EVERYONE),
-    "members/<uuid:member_id>": Page(MEMBER, ADMINS),
-    "t/<slug:slug>/members/<uuid:member_id>": Page(
-        "/t/{slug}/members/{member}", ADMINS
-    ),
-    "members/<uuid:member_id>/remove": Page(
-        MEMBER + "/remove", ADMINS, {"email": "{email}"}, 302
-    ),
-    "t/<slug:slug>/members/<uuid:member_id>/remove": Page(
-        "/t/{slug}" + MEMBER + "/remove", ADMINS, {"email": "{email}"}, 302
-    ),
 }
 # What is changed at an address that others may read.
 CHANGES = {
