@@ -69,8 +69,7 @@ def _expression(field: models.Field, fixed: dict[str, Any]) -> str:  # type: ign
     if field.null:
         return "NULL"
     match field:
-        # Keys grow, as real ones do, and are above those of rows that other tests have
-        # left: else the planner takes the newest for rows that are strewn about.
+        # They grow, as real ones do: the newest rows lie together.
         case models.UUIDField() if field.primary_key:
             return f"('{NEWEST_IDS}' || lpad(to_hex(i), 12, '0'))::uuid"
         case models.CharField() if field.primary_key:
@@ -92,7 +91,7 @@ def _expression(field: models.Field, fixed: dict[str, Any]) -> str:  # type: ign
 
 
 @pytest.fixture(scope="module")
-def large_tables(_database, django_db_blocker) -> Iterator[None]:
+def large_tables(no_rows_of_others, django_db_blocker) -> Iterator[None]:
     """Fill them, within a transaction that nobody else sees and that is rolled back."""
     if connection.vendor != "postgresql":
         yield
