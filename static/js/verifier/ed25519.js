@@ -23,7 +23,7 @@ export function checkPublicKey(publicKey) {
   if (publicKey.length !== PUBLIC_KEY_BYTES) {
     throw new Malformed(`a public key has ${PUBLIC_KEY_BYTES} bytes`);
   }
-  if (readPoint(publicKey) === null) {
+  if (!isGoodKey(publicKey)) {
     throw new Malformed("not a canonical point of the prime-order subgroup");
   }
 }
@@ -34,7 +34,7 @@ export async function verify(publicKey, message, signature, by = implementation)
   if (signature.length !== SIGNATURE_BYTES) return false;
   const [R, S] = [signature.subarray(0, 32), signature.subarray(32)];
   if (littleEndian(S) >= ORDER) return false;
-  if (readPoint(publicKey) === null || readPoint(R) === null) return false;
+  if (!isGoodKey(publicKey) || readPoint(R) === null) return false;
   return by.verify(publicKey, message, signature);
 }
 
@@ -42,6 +42,14 @@ export async function verify(publicKey, message, signature, by = implementation)
 export async function thumbprint(publicKey) {
   const jwk = `{"crv":"Ed25519","kty":"OKP","x":"${toBase64url(publicKey)}"}`;
   return toBase64url(await sha256(utf8(jwk)));
+}
+
+const judged = new Map(); // by key: a key signs often, and its point costs 1 ms
+
+function isGoodKey(publicKey) {
+  const name = toBase64url(publicKey);
+  if (!judged.has(name)) judged.set(name, readPoint(publicKey) !== null);
+  return judged.get(name);
 }
 
 // Return the point, or null for bytes that are no point of the prime-order subgroup or

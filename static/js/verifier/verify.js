@@ -39,7 +39,7 @@ const SEAL = [
 const EXTRAS = ["receipt_id", "_mmr_leaf_index", "anchor"];
 
 // The steps by name, each with the method of Case that takes it.
-const STEPS = [
+const OF_A_RECEIPT = [
   ["receipt", "readReceipt"],
   ["receipt_hash", "checkHash"],
   ["proof", "readProof"],
@@ -49,6 +49,10 @@ const STEPS = [
   ["inclusion", "checkInclusion"],
   ["agreement", "checkAgreement"],
   ["key_range", "checkKeyRange"],
+];
+const OF_AN_ENTRY = [
+  ["receipt", "readEntry"],
+  ...OF_A_RECEIPT.slice(1).filter(([name]) => name !== "agreement"),
 ];
 
 // Check a receipt (the bytes of its JSON) with a proof (the bytes of its JSON, or of a
@@ -63,8 +67,20 @@ const STEPS = [
 // (`expected`) and what is there instead (`found`). `onStep` is told of each step.
 export async function verify(receipt, proof, pinned = {}, onStep = () => {}) {
   const the = new Case(receipt, proof, pinned);
-  const result = { notes: unpinned(pinned), steps: [], established: the };
-  for (const [name, method] of STEPS) {
+  const result = await conclude(the, OF_A_RECEIPT, onStep);
+  return { ...result, notes: unpinned("proof", pinned) };
+}
+
+// As verify, of an entry in the very bytes that are the leaf, and a .tlog-proof. All
+// that the entry is checked against is pinned; none of it is taken from the proof.
+export function verifyEntry(entry, proof, pinned) {
+  return conclude(new Case(entry, proof, pinned), OF_AN_ENTRY);
+}
+
+// Take the steps, each a method of `the` case, up to the first that fails.
+export async function conclude(the, steps, onStep = () => {}) {
+  const result = { steps: [], established: the };
+  for (const [name, method] of steps) {
     const step = await take(the, name, method);
     result.steps.push(step);
     onStep(step);
@@ -90,7 +106,8 @@ async function take(the, name, method) {
   return step;
 }
 
-class Refused extends Malformed {
+// Why a step fails, with the verdict that it leads to.
+export class Refused extends Malformed {
   constructor(verdict, message, field = null, expected = null, found = null) {
     super(message, field);
     Object.assign(this, { verdict, expected, found });
@@ -128,6 +145,17 @@ class Case {
     const left = [...this.receipt.keys()].filter((name) => EXTRAS.includes(name));
     if (left.length) this.show("Left out, not signed", left.join(", "));
     return `${this.givenReceipt.length} bytes of JSON, in one reading`;
+  }
+
+  // An entry as it is stored is canonical, and has nothing from outside.
+  readEntry() {
+    this.receipt = readObject(this.givenReceipt);
+    if (!equal(canonicalize(this.receipt), this.givenReceipt)) {
+      throw differs("receipt", fromUtf8(canonicalize(this.receipt)), fromUtf8(this.givenReceipt));
+    }
+    const extra = EXTRAS.filter((name) => this.receipt.has(name)).sort()[0];
+    if (extra) throw new Refused(Verdict.INVALID, "no entry has it", extra);
+    return this.readReceipt();
   }
 
   // receipt_hash = hex SHA-256(JCS(body)), and somebody has signed it.
@@ -285,7 +313,7 @@ class Case {
 
   // The text of a note by the log, and the keys that have signed, by their ids.
   async openNote(note) {
-    const { text, signers } = await openNote(note, this.logKeys);
+    const { text, signers } = await openOnce(note, this.logKeys);
     const plain = signers.filter((key) => key.algorithm === ED25519);
     return { text, signers: new Map(plain.map((key) => [toHex(key.keyId), key])) };
   }
@@ -322,6 +350,16 @@ class Case {
   }
 }
 
+const opened = new WeakMap(); // notes by the keys that they were opened with
+
+// One checkpoint stands in every proof of a bundle, and is checked once.
+function openOnce(note, keys) {
+  if (!opened.has(keys)) opened.set(keys, new Map());
+  const notes = opened.get(keys);
+  if (!notes.has(note)) notes.set(note, openNote(note, keys));
+  return notes.get(note);
+}
+
 // Read what the rest is derived from; all else has to agree with it.
 function readMembers(proof) {
   const isOfKind = {
@@ -343,7 +381,7 @@ function readMembers(proof) {
   };
 }
 
-async function parseVkey(vkey) {
+export async function parseVkey(vkey) {
   try {
     return await VerifierKey.parse(vkey);
   } catch (error) {
@@ -376,7 +414,7 @@ function isEmpty(value) {
   return Array.isArray(value) ? value.length === 0 : !value;
 }
 
-function expect(field, expected, found) {
+export function expect(field, expected, found) {
   if (!isSame(expected, found)) throw differs(field, expected, found);
 }
 
@@ -392,7 +430,7 @@ function isSame(expected, found) {
   return kind(one) === kind(other) && equal(canonicalize(one), canonicalize(other));
 }
 
-function differs(field, expected, found) {
+export function differs(field, expected, found) {
   const detail = `${field} is not what follows from the rest`;
   return new Refused(Verdict.INVALID, detail, field, expected ?? null, found ?? null);
 }
@@ -404,9 +442,10 @@ export function asText(value) {
   return typeof value === "bigint" ? `${value}` : fromUtf8(canonicalize(value));
 }
 
-function unpinned({ logKeys = [], keySets = null, origin = null }) {
+// What was not pinned is taken from the proof, or bundle, itself: say so.
+export function unpinned(source, { logKeys = [], keySets = null, origin = null }) {
   const notes = [];
-  const taken = "taken from the proof itself.";
+  const taken = `taken from the ${source} itself.`;
   if (logKeys.length === 0) {
     notes.push(`The log’s key was not pinned: ${taken}`);
     if (!origin) notes.push(`The origin was not pinned: ${taken}`);
