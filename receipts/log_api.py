@@ -1,5 +1,7 @@
 """The log itself, as C2SP tlog-tiles lays it out (WIRE section 2, end)."""
 
+from typing import Any
+
 import msgspec
 from django.http import HttpResponse
 from rest_framework.permissions import BasePermission
@@ -111,6 +113,25 @@ class ConsistencyQuery(
     new_size: int | None = None
 
 
+def prove_consistency(log: Log, parameters: Any) -> dict[str, Any]:
+    """Return the proof that the query parameters ask for; raises ApiError."""
+    query = check_query(parameters, ConsistencyQuery)
+    new_size = log.size if query.new_size is None else query.new_size
+    if not 0 <= new_size <= log.size:
+        raise invalid({"to": [f"Expected 0 to {log.size}, the size of the log."]})
+    if not 0 <= query.old_size <= new_size:
+        raise invalid({"from": [f"Expected 0 to {new_size}."]})
+    proof = LogReader(log).consistency_proof(query.old_size, new_size)
+    return {
+        "success": True,
+        "origin": log.origin,
+        "from": query.old_size,
+        "to": new_size,
+        "proof": [item.hex() for item in proof],
+        "checkpoint": log.checkpoint if new_size == log.size else None,
+    }
+
+
 class LogConsistency(LogView):
     @describe(
         "The proof that a newer tree extends an older one",
@@ -120,20 +141,4 @@ class LogConsistency(LogView):
     )
     def get(self, request: Request, tenant: str, mode: str) -> Answer:
         log = find_log(request, tenant, mode)
-        query = check_query(request.query_params, ConsistencyQuery)
-        new_size = log.size if query.new_size is None else query.new_size
-        if not 0 <= new_size <= log.size:
-            raise invalid({"to": [f"Expected 0 to {log.size}, the size of the log."]})
-        if not 0 <= query.old_size <= new_size:
-            raise invalid({"from": [f"Expected 0 to {new_size}."]})
-        proof = LogReader(log).consistency_proof(query.old_size, new_size)
-        return Answer(
-            {
-                "success": True,
-                "origin": log.origin,
-                "from": query.old_size,
-                "to": new_size,
-                "proof": [item.hex() for item in proof],
-                "checkpoint": log.checkpoint if new_size == log.size else None,
-            }
-        )
+        return Answer(prove_consistency(log, request.query_params))

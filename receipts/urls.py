@@ -7,6 +7,7 @@ from receipts import (
     evidence_pages,
     log_api,
     show_pages,
+    verifier_pages,
 )
 from tenants.page_access import of_tenant
 
@@ -62,6 +63,10 @@ log = [
 
 _RECEIPT = "receipts/<uuid:receipt_id>"
 pages = [
+    path("verify", verifier_pages.verify_files, name="verify"),
+    *of_tenant(
+        "receipts/consistency", verifier_pages.consistency, "log-consistency-page"
+    ),
     *of_tenant("receipts", browse_pages.receipts, "receipts"),
     *of_tenant(_RECEIPT, show_pages.receipt, "receipt"),
     *of_tenant(f"{_RECEIPT}/receipt.json", show_pages.receipt_json, "receipt-json"),

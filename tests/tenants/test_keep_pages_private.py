@@ -33,6 +33,7 @@ OF_NOBODY = {
     "": "the home page, to whoever is not logged in",
     "login": "the way in",
     "logout": "the way out",
+    "verify": "files are checked by the browser, and nothing is asked of the server",
 }
 OF_A_PERSON = {
     "account": Page("/account", EVERYONE),
@@ -50,6 +51,8 @@ MEMBER = "members/<uuid:member_id>"
 # Each has a second address, which names the tenant.
 OF_THE_CHOSEN_TENANT = {
     "receipts": Page("/receipts", AUDITORS),
+    # It is not told from which size on.
+    "receipts/consistency": Page("/receipts/consistency", AUDITORS, status=400),
     RECEIPT: Page("/receipts/{receipt}", AUDITORS),
     f"{RECEIPT}/receipt.json": Page("/receipts/{receipt}/receipt.json", AUDITORS),
     f"{RECEIPT}/proof.json": Page("/receipts/{receipt}/proof.json", AUDITORS),

@@ -90,7 +90,7 @@ class Bundle {
     if (!this.files.names.has(SIGNATURE)) {
       throw new Refused(Verdict.UNSIGNED, "nobody has signed the manifest", SIGNATURE);
     }
-    const text = await this.openNote(SIGNATURE, this.manifest.origin);
+    const { text } = await this.openNote(SIGNATURE, this.manifest.origin);
     const { origin, sha256: digest } = parseManifestNote(text);
     this.show("Note", text);
     expect(SIGNATURE, this.manifest.origin, origin);
@@ -126,7 +126,9 @@ class Bundle {
     this.note = fromUtf8(await this.files.read(CHECKPOINT));
     this.show("Checkpoint", this.note);
     this.show("Checked with", this.logKeys.map((key) => key.text).join("\n"));
-    this.head = parseCheckpoint(await this.openNote(CHECKPOINT, said.origin));
+    const { text, signers } = await this.openNote(CHECKPOINT, said.origin);
+    this.head = parseCheckpoint(text);
+    this.headSigners = new Map(signers.map((key) => [toHex(key.keyId), key]));
     expect("origin", this.pinnedOrigin || said.origin, this.head.origin);
     expect("origin", said.origin, this.head.origin);
     expect("size", said.size, this.head.size);
@@ -137,7 +139,7 @@ class Bundle {
   // The keys of the note and of the JWKS are the same; pinned ones come first.
   async openKeySet() {
     const { origin, size } = this.head;
-    const keys = await parseKeySet(await this.openNote(KEY_SET, origin));
+    const keys = await parseKeySet((await this.openNote(KEY_SET, origin)).text);
     expect(KEY_SET, origin, keys.origin);
     expect(KEY_SET, size, keys.size);
     const repeated = await this.keysOfJwks();
@@ -211,13 +213,13 @@ class Bundle {
     return { ...result, ...placed, steps: [...result.steps, ...placed.steps] };
   }
 
-  // The text of a note that the log has signed.
+  // A note that the log has signed.
   async openNote(name, origin) {
     const note = fromUtf8(await this.files.read(name));
     const { text, signers } = await openNote(note, this.logKeys);
     const names = signers.filter((key) => key.algorithm === ED25519).map((key) => key.name);
     if (!names.includes(origin)) throw differs(name, names, origin);
-    return text;
+    return { text, signers };
   }
 }
 

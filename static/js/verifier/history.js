@@ -3,6 +3,7 @@
 // Somebody who keeps two logs, and shows one to each reader, has to keep it up for ever:
 // each later checkpoint has to extend the one that the reader's browser remembers.
 
+import { equal } from "./bytes.js";
 import { parseCheckpoint } from "./checkpoint.js";
 import { checkConsistency } from "./consistency.js";
 import { Malformed } from "./malformed.js";
@@ -42,17 +43,19 @@ export async function compare(origin, note, getProof) {
   }
   const found = await judge(past, head, getProof);
   if (found.state === State.GROWN) memory.rememberCheckpoint(origin, note);
-  return { ...found, past, head, known };
+  return { ...found, past, head, known, note };
 }
 
 async function judge(past, head, getProof) {
   const [older, newer] = past.size < head.size ? [past, head] : [head, past];
   const proof = older.size === newer.size ? { hashes: [] } : await getProof(older.size, newer.size);
-  if (proof.size !== undefined) {
+  if (proof.size !== undefined && proof.size < newer.size) {
     const why = `the log says that it has ${proof.size} entries, and has signed ${newer.size}`;
     return { state: State.INCONSISTENT, why };
   }
-  if (proof.hashes === undefined) return { state: State.NOT_COMPARED, why: proof.why };
+  if (proof.hashes === undefined) {
+    return { state: State.NOT_COMPARED, why: proof.why ?? "the server gave no proof" };
+  }
   try {
     await checkConsistency(older, newer, proof.hashes);
   } catch (error) {
@@ -65,4 +68,19 @@ async function judge(past, head, getProof) {
 
 async function openHead(note, keys) {
   return parseCheckpoint((await openNote(note, keys)).text);
+}
+
+// Find two files, of those that were verified together, whose checkpoints are signed with
+// one key for one size and have two roots. `files` have a name and what was established.
+export function twoHistories(files) {
+  const seen = new Map();
+  for (const { name, the } of files) {
+    for (const keyId of the.headSigners?.keys() ?? []) {
+      const place = `${the.head.origin} ${keyId} ${the.head.size}`;
+      const other = seen.get(place) ?? { name, root: the.head.root };
+      if (!equal(other.root, the.head.root)) return [other.name, name];
+      seen.set(place, other);
+    }
+  }
+  return null;
 }
