@@ -66,7 +66,9 @@ async function read(file) {
 
 function withKeySets(pins, jwks) {
   if (pins.keySets !== null || jwks.length === 0) return pins;
-  return { ...pins, keySets: jwks.flatMap(({ keySets }) => keySets) };
+  const names = jwks.map(({ name }) => name).join(", ");
+  const told = `The receipt keys are those of ${names}.`;
+  return { ...pins, keySets: jwks.flatMap(({ keySets }) => keySets), told };
 }
 
 // Consistency proofs come from the reader's files too.
@@ -90,7 +92,7 @@ async function showPair({ receipt, proof }, context) {
   const box = show(name, null, report);
   const files = { receipt: receipt.bytes, proof: proof.bytes };
   const result = await visitReceipt({ ...files, ...context }, (step) => report.tell(step));
-  return finish(box, report, result);
+  return finish(box, report, result, context);
 }
 
 async function showBundle({ name, bytes }, context) {
@@ -101,7 +103,7 @@ async function showBundle({ name, bytes }, context) {
   const onReceipt = (done, all) => Object.assign(bar, { max: all, value: done });
   const result = await visitBundle({ bytes, ...context }, (step) => report.tell(step), onReceipt);
   bar.remove();
-  return finish(box, report, result);
+  return finish(box, report, result, context);
 }
 
 function showUnknown({ name, why }) {
@@ -118,10 +120,11 @@ function show(name, answer, report = null) {
   return { element: box, slot, steps, name, result: null };
 }
 
-function finish(box, report, result) {
+function finish(box, report, result, { pinned }) {
   if (result.history) report.tellHistory(result.history);
+  if (pinned.told) result.notes.push(pinned.told);
   box.slot.replaceChildren(sentenceOf(result));
-  box.steps.open = result.verdict !== Verdict.VALID || given.length <= 2;
+  box.steps.open = result.verdict !== Verdict.VALID;
   box.element.append(outcomeOf(result, report.milliseconds, verifyGiven));
   return { ...box, result };
 }
@@ -135,7 +138,11 @@ function summaryOf(results) {
     const words = ` (INCONSISTENT): ${two[0]} and ${two[1]} have checkpoints of one size, signed with one key, with two roots.`;
     return element("p", { class: "answer" }, mark("bad", "The log shows two histories"), words);
   }
-  if (results.length === 1 && checked.length === 1) return sentenceOf(checked[0].result);
+  if (results.length === 1 && checked.length === 1) {
+    const [{ slot, steps }] = checked; // whose sentence it is, then
+    steps.open = true;
+    return slot.firstChild;
+  }
   const parts = [[valid.length, "valid"], [checked.length - valid.length, "not valid"], [results.length - checked.length, "not checked"]];
   const words = parts.filter(([number]) => number > 0).map(([number, word]) => `${count(number)} ${word}`);
   const kind = checked.length === 0 ? "open" : valid.length === results.length ? "good" : "bad";

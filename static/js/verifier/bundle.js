@@ -12,7 +12,16 @@ import { ED25519, VerifierKey, openNote } from "./note.js";
 import { sha256 } from "./sha2.js";
 import { parse } from "./strict_json.js";
 import { parseTlogProof } from "./tlog_proof.js";
-import { Refused, Verdict, conclude, differs, expect, unpinned, verifyEntry } from "./verify.js";
+import {
+  Refused,
+  Verdict,
+  conclude,
+  differs,
+  expect,
+  keysOf,
+  unpinned,
+  verifyEntry,
+} from "./verify.js";
 import { openZip } from "./zip.js";
 
 const KIB = 2 ** 10;
@@ -150,11 +159,11 @@ class Bundle {
     this.show("Key set", keys.text);
     this.keys = new KeySet(origin, size, keys.keys, repeated.revokedLogKeys);
     if (this.keySets === null) {
-      return `${keys.keys.length} keys, signed by the log at size ${size}`;
+      return `${keysOf(keys)}, signed by the log at size ${size}`;
     }
     const given = this.keySets.find((set) => set.origin === origin);
     this.keys = given ?? new KeySet(origin, null, []);
-    return `${this.keys.keys.length} keys, given from outside`;
+    return `${keysOf(this.keys)}, given from outside`;
   }
 
   async keysOfJwks() {

@@ -65,6 +65,7 @@ async function lookAtJson(bytes) {
 
 function lookAtNote(bytes) {
   const note = fromUtf8(bytes);
+  if (!note.includes("\n\n\u2014 ")) throw new Malformed("neither JSON nor a proof nor a zip");
   const { text } = parseNote(note);
   const isKeySet = text.split("\n")[1] === "lucid-key-set/v1";
   return { kind: isKeySet ? Kind.KEY_SET : Kind.CHECKPOINT, note };

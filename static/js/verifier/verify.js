@@ -221,12 +221,12 @@ class Case {
       throw new Refused(Verdict.UNKNOWN_KEY, detail);
     }
     if (this.keySets === null) {
-      return `${this.keys.keys.length} keys, signed by the log at size ${this.keys.size}`;
+      return `${keysOf(this.keys)}, signed by the log at size ${this.keys.size}`;
     }
     const given = this.keySets.find((keys) => keys.origin === origin);
     this.keys = given ?? new KeySet(origin, null, []);
     this.checkLogKeys();
-    return `${this.keys.keys.length} keys, given from outside`;
+    return `${keysOf(this.keys)}, given from outside`;
   }
 
   // The checkpoint has a signature that counts for its last leaf.
@@ -280,7 +280,7 @@ class Case {
       if (!(error instanceof ProofError)) throw error;
       throw new Refused(Verdict.NOT_IN_LOG, error.message);
     }
-    return `the entry is number ${this.index} of the ${size}`;
+    return `it is entry ${this.index}, counted from 0, of ${size}`;
   }
 
   // Everything the files say twice has to be what was derived.
@@ -358,6 +358,10 @@ function openOnce(note, keys) {
   const notes = opened.get(keys);
   if (!notes.has(note)) notes.set(note, openNote(note, keys));
   return notes.get(note);
+}
+
+export function keysOf({ keys }) {
+  return keys.length === 1 ? "1 key" : `${keys.length} keys`;
 }
 
 // Read what the rest is derived from; all else has to agree with it.

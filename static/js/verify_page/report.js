@@ -126,7 +126,7 @@ function listOf(bad) {
     const why = ` (${result.verdict}): ${result.steps.at(-1).detail}`;
     return element("li", {}, element("code", {}, file), " ", mark("bad", meaning(result.verdict)), why);
   });
-  return items.length ? element("ul", { class: "bad" }, ...items) : null;
+  return items.length ? element("ul", { class: "bad-receipts" }, ...items) : null;
 }
 
 // What the reader has to know beside the verdict.
