@@ -113,9 +113,8 @@ class ConsistencyQuery(
     new_size: int | None = None
 
 
-def prove_consistency(log: Log, parameters: Any) -> dict[str, Any]:
-    """Return the proof that the query parameters ask for; raises ApiError."""
-    query = check_query(parameters, ConsistencyQuery)
+def prove_consistency(log: Log, query: ConsistencyQuery) -> dict[str, Any]:
+    """Return the proof that is asked for; raises ApiError for sizes it never had."""
     new_size = log.size if query.new_size is None else query.new_size
     if not 0 <= new_size <= log.size:
         raise invalid({"to": [f"Expected 0 to {log.size}, the size of the log."]})
@@ -141,4 +140,5 @@ class LogConsistency(LogView):
     )
     def get(self, request: Request, tenant: str, mode: str) -> Answer:
         log = find_log(request, tenant, mode)
-        return Answer(prove_consistency(log, request.query_params))
+        query = check_query(request.query_params, ConsistencyQuery)
+        return Answer(prove_consistency(log, query))

@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from lucid.api.errors import ApiError, not_found
-from receipts.log_api import prove_consistency
+from lucid.api.parsing import check_query
+from receipts.log_api import ConsistencyQuery, prove_consistency
 from receipts.models import Log
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
@@ -30,9 +31,10 @@ def consistency(request: PageRequest) -> HttpResponse:
     tenant, mode = request.member.tenant, request.member.mode
     log = Log.objects.filter(tenant=tenant, mode=mode).first()
     try:
+        query = check_query(request.GET, ConsistencyQuery)
         if log is None:
             raise not_found("log")
-        return JsonResponse(prove_consistency(log, request.GET))
+        return JsonResponse(prove_consistency(log, query))
     except ApiError as error:
         body: dict[str, Any] = {**error.body(None), "size": log.size if log else 0}
         return JsonResponse(body, status=error.status)
