@@ -45,11 +45,12 @@ VERIFY = """async (cases) => {
 class Modules:
     """A page that can import what is in static/js/verifier."""
 
-    def __init__(self, browser: Browser, origin: str) -> None:
+    def __init__(self, browser: Browser, implementation: str) -> None:
+        self.implementation = implementation
         self._context = browser.new_context()
         self._context.route("**/*", _serve)
         self.page: Page = self._context.new_page()
-        self.page.goto(f"{origin}/blank")
+        self.page.goto(f"{ORIGINS[implementation]}/blank")
 
     def close(self) -> None:
         self._context.close()
