@@ -8,6 +8,7 @@ import { fromUtf8 } from "./bytes.js";
 import { Malformed } from "./malformed.js";
 
 const MAX_FILES = 65_000;
+const MAX_LIST = 8 * 2 ** 20; // bytes of the list itself
 const MAX_TOTAL = 512 * 2 ** 20; // bytes; a bundle of 10,000 receipts has some 30 MB
 
 const END = { signature: 0x06054b50, bytes: 22 };
@@ -60,7 +61,7 @@ class Archive {
   // Before its bytes each file has a head of its own, with names of its own length.
   packed({ name, at, packedSize }) {
     const { view } = this;
-    const isThere = at + LOCAL.bytes <= view.byteLength;
+    const isThere = at >= 0 && at + LOCAL.bytes <= view.byteLength;
     if (!isThere || view.getUint32(at, true) !== LOCAL.signature) {
       throw new Malformed("cannot be unpacked: it is not where the zip says", name);
     }
@@ -81,17 +82,22 @@ function* list(view, bytes) {
     throw new Malformed("a zip of another kind than bundles are", "bundle");
   }
   const count = view.getUint16(end + 10, true);
-  if (count > MAX_FILES) throw new Malformed(`a zip of more than ${MAX_FILES} files`, "bundle");
-  let at = view.getUint32(end + 16, true);
-  for (let number = 0; number < count; number += 1) {
+  const length = view.getUint32(end + 12, true);
+  if (count > MAX_FILES || length > MAX_LIST) {
+    throw new Malformed(`a zip of more than ${MAX_FILES} files`, "bundle");
+  }
+  // The list ends where the end begins. All places in it are counted from the zip's
+  // beginning, before which a file may have something else.
+  const first = end - length - view.getUint32(end + 16, true);
+  for (let at = end - length; at < end; ) {
     const file = readListed(view, bytes, at, end);
-    yield file;
+    yield { ...file, at: first + file.at };
     at = file.next;
   }
 }
 
 function readListed(view, bytes, at, end) {
-  if (at + LISTED.bytes > end || view.getUint32(at, true) !== LISTED.signature) {
+  if (at < 0 || at + LISTED.bytes > end || view.getUint32(at, true) !== LISTED.signature) {
     throw new Malformed("not a zip: its list of files is broken", "bundle");
   }
   const lengths = [28, 30, 32].map((offset) => view.getUint16(at + offset, true));
