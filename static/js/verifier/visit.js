@@ -1,18 +1,15 @@
 // Verify as this browser: with the keys that it knows a log by, and against what it
 // remembers of the log from the last visit.
 
-import { verifyBundle } from "./bundle.js";
 import { fromUtf8, utf8 } from "./bytes.js";
 import { State, compare, rememberedKeys } from "./history.js";
 import { parseKeySet } from "./key_set.js";
 import { Malformed } from "./malformed.js";
-import { parseManifest } from "./manifest.js";
 import * as memory from "./memory.js";
 import { openNote, parseNote } from "./note.js";
 import { parse } from "./strict_json.js";
 import { HEADER, parseTlogProof } from "./tlog_proof.js";
 import { Verdict, unwrap, verify } from "./verify.js";
-import { openZip } from "./zip.js";
 
 export const KeysFrom = Object.freeze({ READER: "reader", MEMORY: "memory", FILES: "files" });
 
@@ -36,19 +33,14 @@ export async function visitReceipt(given, onStep) {
   return conclude({ ...result, keysFrom }, note, getProof, learns);
 }
 
-export async function visitBundle({ bytes, pinned, getProof, learns }, onStep, onReceipt) {
-  const [pins, keysFrom] = await choosePins(await peekBundle(bytes), pinned);
-  const result = await verifyBundle(bytes, pins, onStep, onReceipt);
-  return conclude({ ...result, keysFrom }, result.established.note, getProof, learns);
-}
-
-async function choosePins(origin, pinned) {
+export async function choosePins(origin, pinned) {
   if (pinned.logKeys.length > 0) return [pinned, KeysFrom.READER];
   const logKeys = origin === null ? [] : await rememberedKeys(origin);
   return [{ ...pinned, logKeys }, logKeys.length > 0 ? KeysFrom.MEMORY : KeysFrom.FILES];
 }
 
-async function conclude(result, note, getProof, learns) {
+// Add to a result what this browser remembers of the log, by the checkpoint's note.
+export async function conclude(result, note, getProof, learns) {
   const the = result.established;
   const origin = the.head?.origin ?? (note && originOf(note));
   const found = { ...result, newKey: origin ? newKeyOf(the, origin) : null };
@@ -105,14 +97,7 @@ function isTlogProof(bytes) {
   return utf8(HEADER).every((byte, at) => bytes[at] === byte);
 }
 
-function peekBundle(bytes) {
-  return peek(async () => {
-    const archive = openZip(bytes, () => Infinity);
-    return parseManifest(await archive.read("manifest.json")).origin;
-  });
-}
-
-async function peek(look) {
+export async function peek(look) {
   try {
     return await look();
   } catch (error) {

@@ -10,7 +10,6 @@ import { button, count, day, element } from "./elements.js";
 export function showRemembered(part) {
   const box = part.querySelector("[data-remembered]");
   const origins = memory.origins();
-  box.hidden = false;
   const show = (origin) => itemOf(origin, () => forget(part, origin));
   const nothing = element("p", {}, "Nothing yet.");
   box
