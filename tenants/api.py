@@ -21,10 +21,10 @@ from lucid.api.rendering import Answer
 from lucid.api.repeats import Made, once
 from lucid.api.views import ApiView
 from tenants import examples
-from tenants.api_keys import create_key, revoke_key, rotate_key
+from tenants.api_keys import revoke_key, rotate_key
 from tenants.authentication import Principal, acting
 from tenants.claims import NewApiKey, Revocation, Rotation
-from tenants.granting import Terms
+from tenants.granting import Terms, issue
 from tenants.models import ApiKey, NotRotatable, Tenant
 from tenants.querysets import ApiKeyQuerySet
 
@@ -123,22 +123,11 @@ class ApiKeyList(ApiKeysView):
     )
     def post(self, request: Request) -> Answer:
         claims = check(self.json(request), NewApiKey)
-        claims.check()
-        own = Terms.of_holder(self.principal)
-        terms = own.narrowed(claims)
-        own.give(terms)
+        terms = Terms.of_holder(self.principal).granted(claims)
 
         def make() -> Made:
-            key, text = create_key(
-                acting(request),
-                Tenant.objects.get(pk=self.principal.tenant_id),
-                claims.name,
-                list(terms.scopes),
-                terms.mode,
-                expires_at=terms.expires_at,
-                allowed_addresses=terms.allowed_addresses,
-                requests_per_minute=terms.requests_per_minute,
-            )
+            tenant = Tenant.objects.get(pk=self.principal.tenant_id)
+            key, text = issue(acting(request), tenant, claims.name, terms)
             return _made(key, text)
 
         return self.make(request, make)
