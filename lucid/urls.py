@@ -4,6 +4,7 @@ from django.urls import path
 from lucid.api.openapi import docs_page, openapi_json
 from orchestrations.urls import v1 as orchestrations
 from receipts.urls import log
+from receipts.urls import pages as receipt_pages
 from receipts.urls import v1 as receipts
 from tenants.urls import pages
 from tenants.urls import v1 as tenants
@@ -13,6 +14,7 @@ urlpatterns = [
     *orchestrations,
     *tenants,
     *log,
+    *receipt_pages,
     *pages,
     path("v1/openapi.json", openapi_json, name="openapi"),
     path("v1/docs", docs_page, name="docs"),

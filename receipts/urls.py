@@ -1,6 +1,7 @@
-from django.urls import path
+from django.urls import URLPattern, path
 
-from receipts import api, log_api
+from receipts import api, key_pages, log_api
+from tenants.page_access import of_tenant
 
 # Flat, the busiest first: resolving a nested route is a tenth of a short request.
 # Static paths come before those with a name in them.
@@ -45,4 +46,12 @@ log = [
         path(f"log/<slug:tenant>/{route}", view.as_view(), {"mode": "live"}, name)
         for route, view, name in _log_paths
     ),
+]
+
+_KEY = "keys/<slug:kid>"
+pages: list[URLPattern] = [
+    *of_tenant("keys", key_pages.signing_keys, "keys"),
+    *of_tenant("keys/jwks.json", key_pages.key_file, "key-file"),
+    *of_tenant(f"{_KEY}/rotate", key_pages.rotate, "signing-key-rotate"),
+    *of_tenant(f"{_KEY}/revoke", key_pages.revoke, "signing-key-revoke"),
 ]

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, not_found
@@ -98,12 +97,8 @@ class ApiKeyList(ApiKeysView):
     )
     def get(self, request: Request) -> Answer:
         query = check_query(request.query_params, Page)
-        rows = self.keys()
-        if query.cursor is not None:
-            moment, pk = decode_place(query.cursor)
-            older = Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=pk)
-            rows = rows.filter(older)
-        page, more = cut(rows.order_by("-created_at", "-pk"), query.limit)
+        after = None if query.cursor is None else decode_place(query.cursor)
+        page, more = cut(self.keys().newest(after), query.limit)
         last = page[-1] if more else None
         return Answer(
             {

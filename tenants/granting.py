@@ -108,9 +108,7 @@ def _is_more(asked: Limit | None, mine: Limit | None) -> bool:
     return mine is not None and (asked is None or asked > mine)
 
 
-def issue(
-    actor: Actor, tenant: Tenant, name: str, terms: Terms
-) -> tuple[ApiKey, str]:
+def issue(actor: Actor, tenant: Tenant, name: str, terms: Terms) -> tuple[ApiKey, str]:
     """Make a key on terms that were granted; return it with its secret text."""
     return create_key(
         actor,

@@ -37,6 +37,7 @@ class Door(NamedTuple):
 # Whichever app has the page: an order among them is nobody's but the navigation's.
 DOORS = [
     Door("Overview", "home", None),
+    Door("Keys", "keys", Right.READ_RECEIPTS),
     Door("Members", "members", Right.READ_MEMBERS),
     Door("Access events", "audit", Right.READ_EVENTS),
 ]

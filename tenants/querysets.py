@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tenants.models import ApiKey, Tenant
 
 LAST_USE_RESOLUTION = timedelta(minutes=1)
+SOON = timedelta(days=14)  # for a key to end: time enough to give out another
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -84,6 +85,14 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             Q(overlap_ends_at=None) | Q(overlap_ends_at__gt=now),
             revoked_at=None,
         )
+
+    def newest(self, after: tuple[datetime, uuid.UUID] | None) -> "ApiKeyQuerySet":
+        """Return keys newest first, from after a place in that list on."""
+        rows = self.order_by("-created_at", "-pk")
+        if after is None:
+            return rows
+        moment, pk = after
+        return rows.filter(Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=pk))
 
     def counted_by_pepper(self) -> "models.QuerySet[Any, tuple[str, int]]":
         counts = self.order_by("pepper_id").values("pepper_id")

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
-from tenants import api, audit_api, event_pages, member_pages
+from tenants import api, api_key_pages, audit_api, event_pages, member_pages
 from tenants import pages as own_pages
 from tenants.page_access import of_tenant
 
@@ -34,6 +34,9 @@ pages: list[URLPattern] = [
     # Where a changed password is an access event.
     path("admin/password_change/", RedirectView.as_view(pattern_name="account")),
     *of_tenant("audit", event_pages.audit, "audit"),
+    *of_tenant("keys/api", api_key_pages.api_keys, "api-keys"),
+    *of_tenant("keys/api/<uuid:key_id>/rotate", api_key_pages.rotate, "api-key-renew"),
+    *of_tenant("keys/api/<uuid:key_id>/revoke", api_key_pages.revoke, "api-key-end"),
     *of_tenant("members", member_pages.members, "members"),
     *of_tenant("members/<uuid:member_id>", member_pages.member_detail, "member"),
     *of_tenant("members/<uuid:member_id>/remove", member_pages.remove, "member-remove"),

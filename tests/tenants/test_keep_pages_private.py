@@ -11,6 +11,9 @@ import pytest
 from django.test import Client
 from django.urls import get_resolver
 
+from receipts.keyring import log_of
+from receipts.models import SigningKey
+from tenants.models import ApiKey
 from tests.api.test_keep_outsiders_out import routes
 from tests.tenants.people import Person, new_person, new_user
 
@@ -37,10 +40,41 @@ OF_A_PERSON = {
     "switch": Page("/switch", EVERYONE, {"tenant": "{slug}"}, 302),
 }
 MEMBER = "/members/{member}"
+KEY, API_KEY = "/keys/{kid}", "/keys/api/{api_key}"
+ROTATE_KEY = {"reason": "yearly", "kid": "{kid}"}
+REVOKE_KEY = ROTATE_KEY | {"last_valid_index": "-1"}
+REVOKE_API_KEY = {"typed": "{prefix}", "reason": "lost"}
+NEW_API_KEY = {"name": "n", "scopes": "receipts:read"}
 OF_A_TENANT = {
     "t/<slug:slug>": Page("/t/{slug}", EVERYONE),
     "audit": Page("/audit", AUDITORS),
     "t/<slug:slug>/audit": Page("/t/{slug}/audit", AUDITORS),
+    "keys": Page("/keys", AUDITORS),
+    "t/<slug:slug>/keys": Page("/t/{slug}/keys", AUDITORS),
+    "keys/jwks.json": Page("/keys/jwks.json", AUDITORS),
+    "t/<slug:slug>/keys/jwks.json": Page("/t/{slug}/keys/jwks.json", AUDITORS),
+    "keys/<slug:kid>/rotate": Page(f"{KEY}/rotate", ADMINS, ROTATE_KEY, 302),
+    "t/<slug:slug>/keys/<slug:kid>/rotate": Page(
+        f"/t/{{slug}}{KEY}/rotate", ADMINS, ROTATE_KEY, 302
+    ),
+    "keys/<slug:kid>/revoke": Page(f"{KEY}/revoke", ADMINS, REVOKE_KEY, 302),
+    "t/<slug:slug>/keys/<slug:kid>/revoke": Page(
+        f"/t/{{slug}}{KEY}/revoke", ADMINS, REVOKE_KEY, 302
+    ),
+    "keys/api": Page("/keys/api", ADMINS),
+    "t/<slug:slug>/keys/api": Page("/t/{slug}/keys/api", ADMINS),
+    "keys/api/<uuid:key_id>/rotate": Page(
+        f"{API_KEY}/rotate", ADMINS, {"overlap": "0"}
+    ),
+    "t/<slug:slug>/keys/api/<uuid:key_id>/rotate": Page(
+        f"/t/{{slug}}{API_KEY}/rotate", ADMINS, {"overlap": "0"}
+    ),
+    "keys/api/<uuid:key_id>/revoke": Page(
+        f"{API_KEY}/revoke", ADMINS, REVOKE_API_KEY, 302
+    ),
+    "t/<slug:slug>/keys/api/<uuid:key_id>/revoke": Page(
+        f"/t/{{slug}}{API_KEY}/revoke", ADMINS, REVOKE_API_KEY, 302
+    ),
     "members": Page("/members", EVERYONE),
     "t/<slug:slug>/members": Page("/t/{slug}/members", EVERYONE),
     "members/<uuid:member_id>": Page(MEMBER, ADMINS),
@@ -58,7 +92,10 @@ OF_A_TENANT = {
 CHANGES = {
     "add": Page("/t/{slug}/members", ADMINS, {"email": "{new}", "role": "admin"}, 302),
     "change": Page("/t/{slug}/members/{member}", ADMINS, {"role": "admin"}, 302),
+    "issue": Page("/t/{slug}/keys/api", ADMINS, NEW_API_KEY),
 }
+SECRETS = ["slug", "email", "member", "kid", "api_key", "prefix"]
+WITHIN = ["{member}", "{kid}", "{api_key}"]  # a tenant
 PRIVATE = OF_A_PERSON | OF_A_TENANT | CHANGES
 NAMED = {route: page for route, page in PRIVATE.items() if "{slug}" in page.path}
 
@@ -69,13 +106,19 @@ def each(pages: dict[str, Page]) -> Any:
 
 @pytest.fixture
 def names(acme, auditor) -> dict[str, str]:
-    """What there is of Acme: a member, and one who could be."""
+    """What there is of Acme: a member, one who could be, and keys."""
     (membership,) = auditor.user.memberships.all()
+    log_of(acme.pk, "live")
+    signing_key = SigningKey.objects.get(tenant=acme, purpose="receipt")
+    api_key, _ = ApiKey.objects.issue(acme, "key", ["*"])
     return {
         "slug": acme.slug,
         "member": str(membership.pk),
         "email": auditor.user.email,
         "new": new_user().email,
+        "kid": signing_key.kid,
+        "api_key": str(api_key.pk),
+        "prefix": api_key.prefix,
     }
 
 
@@ -126,12 +169,12 @@ def operator_person(database) -> Person:
 @each(OF_A_TENANT)
 def test_an_outsider_sees_nothing_of_acme(names, outsider, page):
     text = ask(outsider, page, names).content.decode()
-    for secret in (names["slug"], names["email"], names["member"]):
-        assert secret not in text
+    for secret in SECRETS:
+        assert names[secret] not in text
 
 
-@each({r: p for r, p in OF_A_TENANT.items() if "{member}" in p.path})
-def test_a_member_of_another_tenant_is_not_found(names, outsider, page):
+@each({r: p for r, p in OF_A_TENANT.items() if any(n in p.path for n in WITHIN)})
+def test_what_is_of_another_tenant_is_not_found(names, outsider, page):
     own = Page(page.path.removeprefix("/t/{slug}"), page.roles, page.post)
     assert ask(outsider, own, names).status_code == 404
 

@@ -31,6 +31,7 @@ ALL = {"analyst", "auditor", "admin"}
 # In their order.
 DOORS = {
     "Overview": ALL,
+    "Keys": {"auditor", "admin"},
     "Members": ALL,
     "Access events": {"auditor", "admin"},
     "Account": ALL,
