@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.urls import path
 
 from lucid.api.openapi import docs_page, openapi_json
+from orchestrations.urls import pages as orchestration_pages
 from orchestrations.urls import v1 as orchestrations
 from receipts.urls import log
 from receipts.urls import pages as receipt_pages
@@ -14,6 +15,7 @@ urlpatterns = [
     *orchestrations,
     *tenants,
     *log,
+    *orchestration_pages,
     *receipt_pages,
     *pages,
     path("v1/openapi.json", openapi_json, name="openapi"),

@@ -2,9 +2,18 @@
 
 from django.urls import URLPattern, path
 
-from orchestrations import agent_api, api, cost_api, inference_api
+from orchestrations import (
+    agent_api,
+    api,
+    cost_api,
+    inference_api,
+    price_pages,
+    provider_pages,
+    settings_pages,
+)
 from orchestrations.gateway import drop_in_api
 from orchestrations.gateway import inference_api as gateway_api
+from tenants.page_access import of_tenant
 
 _RUN = "v1/orchestrations/<str:name>"
 
@@ -43,4 +52,15 @@ v1: list[URLPattern] = [
     # An agent's id may have a slash in it.
     path("v1/agent-receipts/agent/<path:agent_id>", agent_api.AgentReceipts.as_view()),
     path("v1/agent-receipts/<str:name>", agent_api.AgentReceiptDetail.as_view()),
+]
+
+_PROVIDER = "settings/providers/<slug:provider>"
+pages: list[URLPattern] = [
+    *of_tenant("settings", settings_pages.settings, "settings"),
+    *of_tenant("settings/public-log", settings_pages.public_log, "public-log"),
+    *of_tenant("settings/budget", settings_pages.budget, "budget"),
+    *of_tenant("settings/prices", price_pages.prices, "prices"),
+    *of_tenant("settings/prices/<int:price_id>/end", price_pages.end, "price-end"),
+    *of_tenant(_PROVIDER, provider_pages.provider, "provider"),
+    *of_tenant(f"{_PROVIDER}/remove", provider_pages.remove, "provider-remove"),
 ]

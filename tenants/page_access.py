@@ -40,6 +40,7 @@ DOORS = [
     Door("Keys", "keys", Right.READ_RECEIPTS),
     Door("Members", "members", Right.READ_MEMBERS),
     Door("Access events", "audit", Right.READ_EVENTS),
+    Door("Settings", "settings", Right.MANAGE_SETTINGS),
 ]
 
 

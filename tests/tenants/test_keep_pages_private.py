@@ -5,12 +5,14 @@ may see it.
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
 from django.test import Client
 from django.urls import get_resolver
 
+from orchestrations.models import Price, ProviderCredential
 from receipts.keyring import log_of
 from receipts.models import SigningKey
 from tenants.models import ApiKey
@@ -44,6 +46,18 @@ KEY, API_KEY = "/keys/{kid}", "/keys/api/{api_key}"
 ROTATE_KEY = {"reason": "yearly", "kid": "{kid}"}
 REVOKE_KEY = ROTATE_KEY | {"last_valid_index": "-1"}
 REVOKE_API_KEY = {"typed": "{prefix}", "reason": "lost"}
+PROVIDER = "/settings/providers/{provider}"
+PUBLIC = {"slug": "{slug}", "reason": "for witnesses", "public": "yes"}
+NEW_PRICE = {"provider": "openai", "model": "gpt-5", "factor": "0.9"}
+NEW_PROVIDER = {
+    "credential": "a-new-credential",
+    "connect_seconds": "10",
+    "silence_seconds": "300",
+    "total_seconds": "900",
+    "retries": "2",
+    "concurrency": "100",
+}
+GONE_PROVIDER = {"provider": "{provider}", "reason": "unused"}
 NEW_API_KEY = {"name": "n", "scopes": "receipts:read"}
 OF_A_TENANT = {
     "t/<slug:slug>": Page("/t/{slug}", EVERYONE),
@@ -75,6 +89,34 @@ OF_A_TENANT = {
     "t/<slug:slug>/keys/api/<uuid:key_id>/revoke": Page(
         f"/t/{{slug}}{API_KEY}/revoke", ADMINS, REVOKE_API_KEY, 302
     ),
+    "settings": Page("/settings", ADMINS),
+    "t/<slug:slug>/settings": Page("/t/{slug}/settings", ADMINS),
+    "settings/public-log": Page("/settings/public-log", ADMINS),
+    "t/<slug:slug>/settings/public-log": Page(
+        "/t/{slug}/settings/public-log", ADMINS, PUBLIC, 302
+    ),
+    "settings/budget": Page("/settings/budget", ADMINS, {"limit": "10"}, 302),
+    "t/<slug:slug>/settings/budget": Page(
+        "/t/{slug}/settings/budget", ADMINS, {"limit": "10"}, 302
+    ),
+    "settings/prices": Page("/settings/prices", ADMINS),
+    "t/<slug:slug>/settings/prices": Page("/t/{slug}/settings/prices", ADMINS),
+    "settings/prices/<int:price_id>/end": Page(
+        "/settings/prices/{price}/end", ADMINS, {"at": ""}, 302
+    ),
+    "t/<slug:slug>/settings/prices/<int:price_id>/end": Page(
+        "/t/{slug}/settings/prices/{price}/end", ADMINS, {"at": ""}, 302
+    ),
+    "settings/providers/<slug:provider>": Page(PROVIDER, ADMINS),
+    "t/<slug:slug>/settings/providers/<slug:provider>": Page(
+        f"/t/{{slug}}{PROVIDER}", ADMINS, NEW_PROVIDER, 302
+    ),
+    "settings/providers/<slug:provider>/remove": Page(
+        f"{PROVIDER}/remove", ADMINS, GONE_PROVIDER, 302
+    ),
+    "t/<slug:slug>/settings/providers/<slug:provider>/remove": Page(
+        f"/t/{{slug}}{PROVIDER}/remove", ADMINS, GONE_PROVIDER, 302
+    ),
     "members": Page("/members", EVERYONE),
     "t/<slug:slug>/members": Page("/t/{slug}/members", EVERYONE),
     "members/<uuid:member_id>": Page(MEMBER, ADMINS),
@@ -92,10 +134,12 @@ OF_A_TENANT = {
 CHANGES = {
     "add": Page("/t/{slug}/members", ADMINS, {"email": "{new}", "role": "admin"}, 302),
     "change": Page("/t/{slug}/members/{member}", ADMINS, {"role": "admin"}, 302),
+    "rename": Page("/t/{slug}/settings", ADMINS, {"name": "Another"}, 302),
+    "price": Page("/t/{slug}/settings/prices", ADMINS, NEW_PRICE, 302),
     "issue": Page("/t/{slug}/keys/api", ADMINS, NEW_API_KEY),
 }
 SECRETS = ["slug", "email", "member", "kid", "api_key", "prefix"]
-WITHIN = ["{member}", "{kid}", "{api_key}"]  # a tenant
+WITHIN = ["{member}", "{kid}", "{api_key}", "{price}"]  # a tenant
 PRIVATE = OF_A_PERSON | OF_A_TENANT | CHANGES
 NAMED = {route: page for route, page in PRIVATE.items() if "{slug}" in page.path}
 
@@ -106,11 +150,17 @@ def each(pages: dict[str, Page]) -> Any:
 
 @pytest.fixture
 def names(acme, auditor) -> dict[str, str]:
-    """What there is of Acme: a member, one who could be, and keys."""
+    """What there is of Acme: a member, one who could be, keys, and its terms."""
     (membership,) = auditor.user.memberships.all()
     log_of(acme.pk, "live")
     signing_key = SigningKey.objects.get(tenant=acme, purpose="receipt")
     api_key, _ = ApiKey.objects.issue(acme, "key", ["*"])
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    price = Price(tenant=acme, provider="openai", model="o3", valid_from=begin)
+    price.save()
+    account = ProviderCredential(tenant=acme, provider="openai")
+    account.credential = "a-credential"
+    account.save()
     return {
         "slug": acme.slug,
         "member": str(membership.pk),
@@ -119,6 +169,8 @@ def names(acme, auditor) -> dict[str, str]:
         "kid": signing_key.kid,
         "api_key": str(api_key.pk),
         "prefix": api_key.prefix,
+        "price": str(price.pk),
+        "provider": "openai",
     }
 
 
