@@ -109,12 +109,13 @@ def signing_keys(request: PageRequest) -> HttpResponse:
 def key_file(request: PageRequest) -> HttpResponse:
     """The public keys as a JWKS: a download."""
     tenant, mode = request.member.tenant, request.member.mode
+    log = _logs(request).first()
     events.record(
         events.person(request),
         "signing_key.exported",
         tenant_id=tenant.pk,
         kind="log",
-        object_id=f"{tenant.slug} {mode}",
+        object_id=log.origin if log else "",
     )
     answer = JsonResponse(jwks(tenant.pk, mode))
     name = f"{tenant.slug}-{mode}-keys.jwks.json"
