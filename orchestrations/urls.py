@@ -7,6 +7,7 @@ from orchestrations import (
     api,
     cost_api,
     inference_api,
+    overview_pages,
     price_pages,
     provider_pages,
     settings_pages,
@@ -56,6 +57,8 @@ v1: list[URLPattern] = [
 
 _PROVIDER = "settings/providers/<slug:provider>"
 pages: list[URLPattern] = [
+    path("", overview_pages.front, name="home"),
+    path("t/<slug:slug>", overview_pages.overview, name="home"),
     *of_tenant("settings", settings_pages.settings, "settings"),
     *of_tenant("settings/public-log", settings_pages.public_log, "public-log"),
     *of_tenant("settings/budget", settings_pages.budget, "budget"),

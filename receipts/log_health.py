@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
+from django.utils import timezone
 
 from receipts.fsck import Finding
 from receipts.models import Log, Receipt, SigningKey
@@ -12,6 +13,7 @@ from receipts.verifier import Verdict
 from tenants import events
 from tenants.events import Actor
 from tenants.models import AccessEvent
+from tenants.querysets import SOON
 
 CHECKED = "log.verified"
 
@@ -55,6 +57,23 @@ class Health:
             if key.purpose == SigningKey.Purpose.CHECKPOINT
             and key.status == SigningKey.Status.ACTIVE
         )
+
+    @property
+    def ending(self) -> list[SigningKey]:
+        """Checkpoint keys that are soon to sign no more beside their successors."""
+        end = timezone.now() + SOON
+        return [
+            key
+            for key in self.keys
+            if key.status == SigningKey.Status.RETIRING
+            and key.overlap_until
+            and key.overlap_until <= end
+        ]
+
+    @property
+    def revoked(self) -> int:
+        """How many keys were revoked, ever: it is for good."""
+        return sum(key.status == SigningKey.Status.REVOKED for key in self.keys)
 
     @property
     def unchecked(self) -> int:

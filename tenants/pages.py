@@ -1,4 +1,4 @@
-"""Pages of a person rather than of a tenant: in, out, the account, and the overview."""
+"""Pages of a person rather than of a tenant: in, out, and the account."""
 
 from typing import Any
 
@@ -15,21 +15,7 @@ from django.views.decorators.http import require_POST
 
 from tenants import events
 from tenants.forms import ChangePasswordForm, LogInForm
-from tenants.page_access import CHOSEN, PageRequest, member, signed_in
-from tenants.roles import Right
-
-
-def front(request: HttpRequest) -> HttpResponse:
-    """The overview to those who are logged in, to others what this is."""
-    if request.user.is_authenticated:
-        return overview(request)
-    return render(request, "home.html")
-
-
-@member()
-def overview(request: PageRequest) -> HttpResponse:
-    rights = [right for right in Right if request.member.may(right)]
-    return render(request, "tenants/overview.html", {"rights": rights})
+from tenants.page_access import CHOSEN, PageRequest, signed_in
 
 
 @sensitive_post_parameters("password")

@@ -25,8 +25,6 @@ v1: list[URLPattern] = [
 
 
 pages: list[URLPattern] = [
-    path("", own_pages.front, name="home"),
-    path("t/<slug:slug>", own_pages.overview, name="home"),
     path("login", own_pages.log_in, name="log-in"),
     path("logout", own_pages.log_out, name="log-out"),
     path("account", own_pages.account, name="account"),
