@@ -4,11 +4,15 @@ import random
 import uuid
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from receipts.growth import sizes_at
 from receipts.keyring import log_of
 from receipts.models import Log, Receipt
+from tenants.isolation import working_for
 from tenants.models import Tenant
+from tests.admin.test_list_large_tables import ROWS, fill, plan_of
 from tests.conftest import new_tenant
 
 
@@ -68,3 +72,25 @@ def test_it_is_one_query(acme, django_assert_num_queries):
     log = log_with(acme, [START + second for second in range(0, 9000, 90)])
     with django_assert_num_queries(1):
         sizes_at(log, [START + 1000, START + 5000])
+
+
+def test_it_looks_entries_up_and_reads_no_table(on_postgresql):
+    if not on_postgresql:
+        pytest.skip("SQLite has no plans to read")
+    with transaction.atomic():
+        tenant = new_tenant("large")
+        log = log_of(tenant.pk, "live")
+        fill(Receipt, {"tenant_id": tenant.pk, "log_id": log.pk})
+        log.size = ROWS
+        # As a page asks: under row-level security, which keeps conditions that may
+        # fail away from indexes.
+        with working_for(tenant.pk), CaptureQueriesContext(connection) as asked:
+            sizes_at(log, [ROWS // 3, ROWS // 2])
+        sql = asked.captured_queries[0]["sql"].partition("; ")[2]
+        with working_for(tenant.pk):
+            plan = list(plan_of(sql))
+        transaction.set_rollback(True)
+    reads = [node for node in plan if node.get("Relation Name") == "receipts_receipt"]
+    assert reads
+    assert {node["Node Type"] for node in reads} <= {"Index Scan", "Index Only Scan"}
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in reads) < 1000
