@@ -19,7 +19,7 @@ from orchestrations.overview import Whose
 from orchestrations.tenant_usage import this_month
 
 NEWEST_RUNS = 200
-MOST_CALLS = 10_000  # of those runs that are looked through: some 30 ms
+MOST_CALLS = 5_000  # of those runs that are looked through: some 15 ms
 NEAR = Decimal("0.8")  # of a budget
 NAMED = 3  # of several, on the page
 MOST_COUNTED = 1000

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from lucid.charts import Series, Step, TimeSeries, Unit, Value
 from lucid.comparison import compared
-from orchestrations.costs import SUMS, Period, Usage
+from orchestrations.costs import Period, Usage
 from orchestrations.models import RunDay, UsageDay
 from receipts.growth import sizes_at
 from receipts.models import Log
@@ -18,6 +18,21 @@ from receipts.models import Log
 Whose = tuple[UUID, str]  # tenant and mode
 
 DAY = timedelta(days=1)
+# What the page says of each day, and no more: a sum takes time for each row.
+SUMMED = (
+    "calls",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "cost",
+    "step_cost",
+    "unpriced",
+    "priced_later",
+    "failed",
+)
+SUMS = {f"sum_{name}": Sum(name) for name in SUMMED}
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,8 @@ def spent_in(whose: Whose, period: Period) -> Spent:
         day__range=(period.previous().first, period.last),
     )
     rows = days.order_by().values_list("day").annotate(**SUMS)
-    return Spent(period, {day: Usage(*sums) for day, *sums in rows})
+    by_day = {day: Usage(**dict(zip(SUMMED, sums, strict=True))) for day, *sums in rows}
+    return Spent(period, by_day)
 
 
 def runs_in(whose: Whose, period: Period) -> tuple[int, int]:
