@@ -24,10 +24,8 @@ from orchestrations.money import plain
 from orchestrations.provider_admin import ProviderCredentialAdmin
 from orchestrations.remembered_admin import RememberedAdmin
 from orchestrations.tenant_usage import this_month
+from orchestrations.terms_changes import LARGEST_BUDGET
 from tenants.audited_admin import AuditedAdmin
-
-LARGEST_BUDGET = Decimal((2**63 - 1) // 10**9)  # in cents: what a column holds
-
 
 FILTERS = f"Filters look through the newest {NewestPaginator.LIMIT:,} rows."
 

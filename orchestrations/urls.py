@@ -12,7 +12,11 @@ from orchestrations import (
     evidence_pages,
     export_pages,
     inference_api,
+    overview_pages,
+    price_pages,
+    provider_pages,
     run_pages,
+    settings_pages,
 )
 from orchestrations.gateway import drop_in_api
 from orchestrations.gateway import inference_api as gateway_api
@@ -59,7 +63,10 @@ v1: list[URLPattern] = [
     path("v1/agent-receipts/<str:name>", agent_api.AgentReceiptDetail.as_view()),
 ]
 
+_PROVIDER = "settings/providers/<slug:provider>"
 pages: list[URLPattern] = [
+    path("", overview_pages.front, name="home"),
+    path("t/<slug:slug>", overview_pages.overview, name="home"),
     *of_tenant("orchestrations", run_pages.runs, "orchestrations"),
     *of_tenant("orchestrations/<str:run_id>", run_pages.run_detail, "orchestration"),
     *of_tenant("exports", export_pages.exports, "exports"),
@@ -68,4 +75,11 @@ pages: list[URLPattern] = [
         evidence_pages.run_evidence,
         "orchestration-evidence",
     ),
+    *of_tenant("settings", settings_pages.settings, "settings"),
+    *of_tenant("settings/public-log", settings_pages.public_log, "public-log"),
+    *of_tenant("settings/budget", settings_pages.budget, "budget"),
+    *of_tenant("settings/prices", price_pages.prices, "prices"),
+    *of_tenant("settings/prices/<int:price_id>/end", price_pages.end, "price-end"),
+    *of_tenant(_PROVIDER, provider_pages.provider, "provider"),
+    *of_tenant(f"{_PROVIDER}/remove", provider_pages.remove, "provider-remove"),
 ]

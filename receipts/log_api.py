@@ -15,12 +15,11 @@ from lucid.api.views import ApiView
 from lucid.isolation import across_tenants, enter
 from receipts import examples
 from receipts.models import Log
+from receipts.public_log import is_public
 from receipts.reader import LogReader
 from receipts.tiles import ENTRIES, TilePathError, parse_tile_path
 from tenants.authentication import Principal
 from tenants.scopes import HasScope
-
-PUBLIC_SETTING = "public_log"
 
 # A full tile never changes; a partial one of a given width neither.
 IMMUTABLE = "max-age=31536000, immutable"
@@ -44,7 +43,7 @@ def find_log(request: Request, slug: str, mode: str, *, private: bool = False) -
         logs = Log.objects.select_related("tenant")
         log = logs.filter(tenant__slug=slug, mode=mode).first()
     principal: Principal | None = request.auth  # type: ignore[assignment]
-    public = log and log.tenant.settings.get(PUBLIC_SETTING) and not private
+    public = log and is_public(log.tenant) and not private
     if log and (public or _is_own(log, principal)):
         enter(log.tenant_id)
         return log
@@ -76,7 +75,7 @@ class LogCheckpoint(LogView):
         response = HttpResponse(
             log.checkpoint, content_type="text/plain; charset=utf-8"
         )
-        visibility = "public" if log.tenant.settings.get(PUBLIC_SETTING) else "private"
+        visibility = "public" if is_public(log.tenant) else "private"
         response["Cache-Control"] = f"{visibility}, max-age={CHECKPOINT_SECONDS}"
         return response
 
@@ -99,7 +98,7 @@ class LogTile(LogView):
         if data is None:
             raise not_found("tile")
         response = HttpResponse(data, content_type="application/octet-stream")
-        published = log.tenant.settings.get(PUBLIC_SETTING) and not entries
+        published = is_public(log.tenant) and not entries
         response["Cache-Control"] = (
             f"{'public' if published else 'private'}, {IMMUTABLE}"
         )

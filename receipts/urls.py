@@ -1,10 +1,11 @@
-from django.urls import path
+from django.urls import URLPattern, path
 
 from receipts import (
     api,
     browse_pages,
     evidence_api,
     evidence_pages,
+    key_pages,
     log_api,
     show_pages,
     verifier_pages,
@@ -62,7 +63,8 @@ log = [
 ]
 
 _RECEIPT = "receipts/<uuid:receipt_id>"
-pages = [
+_KEY = "keys/<slug:kid>"
+pages: list[URLPattern] = [
     path("verify", verifier_pages.verify_files, name="verify"),
     *of_tenant(
         "receipts/consistency", verifier_pages.consistency, "log-consistency-page"
@@ -77,4 +79,8 @@ pages = [
     *of_tenant(
         f"{_RECEIPT}/evidence", evidence_pages.receipt_evidence, "receipt-evidence"
     ),
+    *of_tenant("keys", key_pages.signing_keys, "keys"),
+    *of_tenant("keys/jwks.json", key_pages.key_file, "key-file"),
+    *of_tenant(f"{_KEY}/rotate", key_pages.rotate, "signing-key-rotate"),
+    *of_tenant(f"{_KEY}/revoke", key_pages.revoke, "signing-key-revoke"),
 ]

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from rest_framework.request import Request
 
 from lucid.api.errors import ApiError, Code, not_found
@@ -21,10 +20,10 @@ from lucid.api.rendering import Answer
 from lucid.api.repeats import Made, once
 from lucid.api.views import ApiView
 from tenants import examples
-from tenants.api_keys import create_key, revoke_key, rotate_key
+from tenants.api_keys import revoke_key, rotate_key
 from tenants.authentication import Principal, acting
 from tenants.claims import NewApiKey, Revocation, Rotation
-from tenants.granting import Terms
+from tenants.granting import Terms, issue
 from tenants.models import ApiKey, NotRotatable, Tenant
 from tenants.querysets import ApiKeyQuerySet
 
@@ -98,12 +97,8 @@ class ApiKeyList(ApiKeysView):
     )
     def get(self, request: Request) -> Answer:
         query = check_query(request.query_params, Page)
-        rows = self.keys()
-        if query.cursor is not None:
-            moment, pk = decode_place(query.cursor)
-            older = Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=pk)
-            rows = rows.filter(older)
-        page, more = cut(rows.order_by("-created_at", "-pk"), query.limit)
+        after = None if query.cursor is None else decode_place(query.cursor)
+        page, more = cut(self.keys().newest(after), query.limit)
         last = page[-1] if more else None
         return Answer(
             {
@@ -123,22 +118,11 @@ class ApiKeyList(ApiKeysView):
     )
     def post(self, request: Request) -> Answer:
         claims = check(self.json(request), NewApiKey)
-        claims.check()
-        own = Terms.of_holder(self.principal)
-        terms = own.narrowed(claims)
-        own.give(terms)
+        terms = Terms.of_holder(self.principal).granted(claims)
 
         def make() -> Made:
-            key, text = create_key(
-                acting(request),
-                Tenant.objects.get(pk=self.principal.tenant_id),
-                claims.name,
-                list(terms.scopes),
-                terms.mode,
-                expires_at=terms.expires_at,
-                allowed_addresses=terms.allowed_addresses,
-                requests_per_minute=terms.requests_per_minute,
-            )
+            tenant = Tenant.objects.get(pk=self.principal.tenant_id)
+            key, text = issue(acting(request), tenant, claims.name, terms)
             return _made(key, text)
 
         return self.make(request, make)

@@ -2,7 +2,8 @@
 
 So a key makes keys, and takes over the rights of one by rotating it, within its own
 scopes, mode, lifetime, addresses and rate. A token is bound by scopes and mode alone:
-it lives for minutes, and who issues it vouches for what it is used for.
+it lives for minutes, and who issues it vouches for what it is used for. A person who
+manages a tenant's keys may hand on any scope of it, as a key with `*` may.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,9 +15,11 @@ from django.utils import timezone
 
 from lucid.api.errors import ApiError, Code
 from tenants.allowed_addresses import lie_within, networks
+from tenants.api_keys import create_key
 from tenants.authentication import Principal
 from tenants.claims import NewApiKey
-from tenants.models import ApiKey
+from tenants.events import Actor
+from tenants.models import ApiKey, Tenant
 from tenants.scopes import allows
 
 Limit = TypeVar("Limit", datetime, int)
@@ -46,7 +49,19 @@ class Terms:
         key = ApiKey.objects.filter(pk=principal.api_key_id).first()
         return cls.of(key) if key else cls(principal.scopes, principal.mode)
 
-    def narrowed(self, claims: NewApiKey) -> "Terms":
+    @classmethod
+    def of_manager(cls, mode: str) -> Self:
+        """Return what a person with Right.MANAGE_KEYS has to give."""
+        return cls(["*"], mode)
+
+    def granted(self, claims: NewApiKey) -> "Terms":
+        """Return what is asked for, if we may give it; raises the 400 or the 403."""
+        claims.check()
+        terms = self._narrowed(claims)
+        self.give(terms)
+        return terms
+
+    def _narrowed(self, claims: NewApiKey) -> "Terms":
         """Return what is asked for; what is left out is as we have it."""
         seconds = claims.expires_in_seconds
         expires_at = timezone.now() + timedelta(seconds=seconds) if seconds else None
@@ -91,3 +106,17 @@ class Terms:
 def _is_more(asked: Limit | None, mine: Limit | None) -> bool:
     """Compare limits, of which None is none."""
     return mine is not None and (asked is None or asked > mine)
+
+
+def issue(actor: Actor, tenant: Tenant, name: str, terms: Terms) -> tuple[ApiKey, str]:
+    """Make a key on terms that were granted; return it with its secret text."""
+    return create_key(
+        actor,
+        tenant,
+        name,
+        list(terms.scopes),
+        terms.mode,
+        expires_at=terms.expires_at,
+        allowed_addresses=terms.allowed_addresses,
+        requests_per_minute=terms.requests_per_minute,
+    )

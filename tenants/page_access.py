@@ -41,8 +41,10 @@ DOORS = [
     Door("Receipts", "receipts", Right.READ_RECEIPTS),
     Door("Orchestrations", "orchestrations", Right.READ_RUNS),
     Door("Exports", "exports", Right.EXPORT),
+    Door("Keys", "keys", Right.READ_RECEIPTS),
     Door("Members", "members", Right.READ_MEMBERS),
     Door("Access events", "audit", Right.READ_EVENTS),
+    Door("Settings", "settings", Right.MANAGE_SETTINGS),
 ]
 
 

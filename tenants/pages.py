@@ -1,4 +1,4 @@
-"""Pages of a person rather than of a tenant: in, out, the account, and the overview."""
+"""Pages of a person rather than of a tenant: in, out, and the account."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -16,21 +15,7 @@ from django.views.decorators.http import require_POST
 
 from tenants import events
 from tenants.forms import ChangePasswordForm, LogInForm
-from tenants.page_access import CHOSEN, PageRequest, member, signed_in
-from tenants.roles import Right
-
-
-def front(request: HttpRequest) -> HttpResponseBase:
-    """The overview to those who are logged in, to others what this is."""
-    if request.user.is_authenticated:
-        return overview(request)
-    return render(request, "home.html")
-
-
-@member()
-def overview(request: PageRequest) -> HttpResponse:
-    rights = [right for right in Right if request.member.may(right)]
-    return render(request, "tenants/overview.html", {"rights": rights})
+from tenants.page_access import CHOSEN, PageRequest, signed_in
 
 
 @sensitive_post_parameters("password")

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from tenants.models import ApiKey, Tenant
 
 LAST_USE_RESOLUTION = timedelta(minutes=1)
+SOON = timedelta(days=14)  # for a key to end: time enough to give out another
+
+
+def _is_active(now: datetime) -> Q:
+    return (
+        (Q(expires_at=None) | Q(expires_at__gt=now))
+        & (Q(overlap_ends_at=None) | Q(overlap_ends_at__gt=now))
+        & Q(revoked_at=None)
+    )
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -78,12 +87,26 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def active(self) -> "ApiKeyQuerySet":
         """Return the keys whose state is `active`."""
+        return self.filter(_is_active(timezone.now()))
+
+    def outlook(self, since: datetime) -> tuple[int, int]:
+        """Return how many keys end soon, and how many were revoked since a time."""
         now = timezone.now()
-        return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=now),
-            Q(overlap_ends_at=None) | Q(overlap_ends_at__gt=now),
-            revoked_at=None,
+        end = now + SOON
+        ends = Q(expires_at__lte=end) | Q(overlap_ends_at__lte=end)
+        counts = self.aggregate(
+            ending=Count("pk", filter=_is_active(now) & ends),
+            revoked=Count("pk", filter=Q(revoked_at__gte=since)),
         )
+        return counts["ending"], counts["revoked"]
+
+    def newest(self, after: tuple[datetime, uuid.UUID] | None) -> "ApiKeyQuerySet":
+        """Return keys newest first, from after a place in that list on."""
+        rows = self.order_by("-created_at", "-pk")
+        if after is None:
+            return rows
+        moment, pk = after
+        return rows.filter(Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=pk))
 
     def counted_by_pepper(self) -> "models.QuerySet[Any, tuple[str, int]]":
         counts = self.order_by("pepper_id").values("pepper_id")

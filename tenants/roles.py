@@ -24,6 +24,7 @@ class Right(StrEnum):
     MANAGE_KEYS = "issue, rotate and revoke keys"
     MANAGE_PRICES = "set prices and budgets"
     MANAGE_PROVIDERS = "set providers and their credentials"
+    MANAGE_SETTINGS = "change this tenant's name and limits, and publish its log"
     MANAGE_MEMBERS = "add and remove members, and change their roles"
 
 

@@ -24,6 +24,18 @@ KNOWN = {
     *(f"{resource}:*" for resource in ACTIONS),
     *(f"{resource}:{action}" for resource in ACTIONS for action in ACTIONS[resource]),
 }
+# In the order of a form. `resource:*` is both of a resource's, for who writes it so.
+IN_WORDS = {
+    "receipts:read": "Read and verify receipts",
+    "receipts:write": "Report runs and get receipts",
+    "orchestrations:read": "Read orchestrations and their calls",
+    "orchestrations:write": "Start and report orchestrations, and call models",
+    "metrics:read": "Read costs, usage and budgets",
+    "keys:read": "List API keys",
+    "keys:write": "Issue, rotate and revoke API keys, within what it may itself",
+    "audit:read": "Read access events",
+    "*": "All of this",
+}
 
 
 def allows(granted: Iterable[str], needed: str) -> bool:

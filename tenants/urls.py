@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
-from tenants import api, audit_api, event_pages, member_pages
+from tenants import api, api_key_pages, audit_api, event_pages, member_pages
 from tenants import pages as own_pages
 from tenants.page_access import of_tenant
 
@@ -25,8 +25,6 @@ v1: list[URLPattern] = [
 
 
 pages: list[URLPattern] = [
-    path("", own_pages.front, name="home"),
-    path("t/<slug:slug>", own_pages.overview, name="home"),
     path("login", own_pages.log_in, name="log-in"),
     path("logout", own_pages.log_out, name="log-out"),
     path("account", own_pages.account, name="account"),
@@ -34,6 +32,9 @@ pages: list[URLPattern] = [
     # Where a changed password is an access event.
     path("admin/password_change/", RedirectView.as_view(pattern_name="account")),
     *of_tenant("audit", event_pages.audit, "audit"),
+    *of_tenant("keys/api", api_key_pages.api_keys, "api-keys"),
+    *of_tenant("keys/api/<uuid:key_id>/rotate", api_key_pages.rotate, "api-key-renew"),
+    *of_tenant("keys/api/<uuid:key_id>/revoke", api_key_pages.revoke, "api-key-end"),
     *of_tenant("members", member_pages.members, "members"),
     *of_tenant("members/<uuid:member_id>", member_pages.member_detail, "member"),
     *of_tenant("members/<uuid:member_id>/remove", member_pages.remove, "member-remove"),

@@ -180,6 +180,11 @@ class Inference(Tokens):
             models.Index(
                 fields=["tenant", "mode", "recorded_at"], name="inferences_by_time"
             ),
+            models.Index(  # the first page counts them; there are hardly any
+                fields=["tenant", "mode", "-recorded_at"],
+                condition=Q(outcome="unknown"),
+                name="inferences_unknown",
+            ),
         ]
 
     def __str__(self) -> str:

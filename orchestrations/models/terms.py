@@ -1,5 +1,6 @@
 """What is paid and what may be spent: set by operators, read by every worker."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
@@ -7,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from lucid.owned import TenantManager
 from orchestrations.models.remembered import Remembered
 from orchestrations.models.runs import Provider
 from orchestrations.money import CentsField
@@ -46,6 +48,11 @@ def _rate(name: str) -> "models.DecimalField[Decimal | None, Decimal | None]":
     )
 
 
+class PriceQuerySet(models.QuerySet["Price"]):
+    def holding_at(self, at: datetime) -> "PriceQuerySet":
+        return self.filter(Q(valid_to=None) | Q(valid_to__gt=at), valid_from__lte=at)
+
+
 class Price(Remembered):
     """A tenant's own price of a model, or its discount on the catalogue's.
 
@@ -77,6 +84,8 @@ class Price(Remembered):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = TenantManager.from_queryset(PriceQuerySet)()  # type: ignore[misc]
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -97,6 +106,9 @@ class Price(Remembered):
 
     def __str__(self) -> str:
         return f"{self.provider} {self.model}"
+
+    def has_ended(self, at: datetime) -> bool:
+        return self.valid_to is not None and self.valid_to <= at
 
     @property
     def is_pattern(self) -> bool:

@@ -6,7 +6,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from orchestrations.admin import LARGEST_BUDGET
 from orchestrations.models import (
     Adjustment,
     Budget,
@@ -17,6 +16,7 @@ from orchestrations.models import (
     Step,
 )
 from orchestrations.pricing import quote
+from orchestrations.terms_changes import LARGEST_BUDGET
 from orchestrations.ulid import new_ulid
 from orchestrations.usage import Tokens
 from tenants.models import Tenant

@@ -16,6 +16,7 @@ AUDITS = [
 MANAGES = [
     "Issue, rotate and revoke keys",
     "Set prices and budgets",
+    "Change this tenant&#x27;s name and limits, and publish its log",
     "Set providers and their credentials",
     "Add and remove members, and change their roles",
 ]
@@ -34,8 +35,10 @@ DOORS = {
     "Receipts": {"auditor", "admin"},
     "Orchestrations": ALL,
     "Exports": {"auditor", "admin"},
+    "Keys": {"auditor", "admin"},
     "Members": ALL,
     "Access events": {"auditor", "admin"},
+    "Settings": {"admin"},
     "Account": ALL,
 }
 

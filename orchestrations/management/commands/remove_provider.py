@@ -1,13 +1,12 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import transaction
 
 from orchestrations.credentials import describe
 from orchestrations.models import Provider, ProviderCredential
+from orchestrations.provider_changes import remove_provider
 from tenants import events
 from tenants.commands import JsonCommand, find_tenant
-from tenants.row_states import shown, state_of
 
 
 class Command(JsonCommand):
@@ -28,14 +27,5 @@ class Command(JsonCommand):
         if row is None:
             raise CommandError(f"{tenant} has no {provider} credential.")
         data = describe(row)
-        with transaction.atomic():
-            events.record(
-                events.command_line(),
-                "provider.removed",
-                tenant_id=row.tenant_id,
-                kind="provider",
-                object_id=row.provider,
-                before=shown(state_of(row)),
-            )
-            row.delete()
+        remove_provider(events.command_line(), row)
         self.report(data, f"Removed {row}.", as_json=options["json"])

@@ -4,13 +4,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import transaction
 from django.utils import timezone
 
 from orchestrations.models import Price, Provider
+from orchestrations.terms_changes import add_price
 from tenants import events
 from tenants.commands import JsonCommand, find_tenant, full_clean
-from tenants.row_states import shown, state_of
 
 
 def amount(text: str) -> Decimal:
@@ -75,16 +74,7 @@ class Command(JsonCommand):
             valid_to=options["valid_to"],
         )
         full_clean(price)
-        with transaction.atomic():
-            price.save()
-            events.record(
-                events.command_line(),
-                "price.created",
-                tenant_id=price.tenant_id,
-                kind="price",
-                object_id=price,
-                after=shown(state_of(price)),
-            )
+        add_price(events.command_line(), price)
         data = {
             "id": price.pk,
             "tenant": price.tenant.slug,

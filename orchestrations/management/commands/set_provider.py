@@ -4,14 +4,14 @@ from getpass import getpass
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import transaction
 
 from orchestrations.credentials import LONGEST, complaint_about, describe
 from orchestrations.models import Provider, ProviderCredential
 from orchestrations.probing import Finding, Unusable, probe
+from orchestrations.provider_changes import save_provider
 from tenants import events
 from tenants.commands import JsonCommand, find_tenant, full_clean
-from tenants.row_states import State, difference, shown, state_of
+from tenants.row_states import state_of
 
 NUMBERS = {
     "connect_seconds": "seconds to connect",
@@ -66,33 +66,13 @@ class Command(JsonCommand):
         _set_credential(row, options)
         full_clean(row)
         finding = _test(row) if options["test"] else None
-        _save(row, before)
+        save_provider(events.command_line(), row, before)
         text = f"{verb} {row}: {row.url}."
         self.report(
             describe(row) | {"test": finding and asdict(finding)},
             f"{text} {finding.text}" if finding else text,
             as_json=options["json"],
         )
-
-
-@transaction.atomic
-def _save(row: ProviderCredential, before: State | None) -> None:
-    row.save()
-    after = state_of(row)
-    if before is None:
-        action, was, now = "provider.created", None, shown(after)
-    else:
-        action = "provider.changed"
-        was, now = difference(before, after)
-    events.record(
-        events.command_line(),
-        action,
-        tenant_id=row.tenant_id,
-        kind="provider",
-        object_id=row.provider,
-        before=was,
-        after=now,
-    )
 
 
 def _add_settings(parser: CommandParser) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
-from receipts.fsck import check_log
+from lucid.api.errors import DATABASE_UNAVAILABLE
+from receipts.fsck import Finding, check_log
+from receipts.log_health import note_check
 from receipts.models import Log
+from tenants import events
 from tenants.commands import JsonCommand, find_tenant
 from tenants.models import Mode
 
@@ -25,12 +28,24 @@ class _Revoked:
         self.last = index
 
 
+class _Checked:
+    """How many entries were derived again: a log may grow meanwhile."""
+
+    def __init__(self, bar: Any) -> None:
+        self.count = 0
+        self._bar = bar
+
+    def advance(self, entries: int) -> None:
+        self.count += entries
+        self._bar.update(entries)
+
+
 class Command(JsonCommand):
     help = (
         "Derive every leaf, tile, root, signature and checkpoint of a log again from"
         " its stored entries. Exits 1 and names the first thing that is wrong. Entries"
         " by a key that was revoked since are counted, and are nothing wrong with the"
-        " log: it exits 0."
+        " log: it exits 0. That it was done is an access event, with the verdict."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -49,8 +64,10 @@ class Command(JsonCommand):
         revoked = _Revoked()
         start = time.monotonic()
         with tqdm(total=log.size, unit=" entries", disable=quiet) as bar:
-            finding = check_log(log.pk, bar.update, revoked.note)
+            checked = _Checked(bar)
+            finding = check_log(log.pk, checked.advance, revoked.note)
         seconds = time.monotonic() - start
+        self._put_on_record(log, checked.count, finding)
         log.refresh_from_db()
         data = {
             "origin": log.origin,
@@ -78,3 +95,9 @@ class Command(JsonCommand):
         self.report(data, text, as_json=options["json"])
         if finding:
             sys.exit(1)
+
+    def _put_on_record(self, log: Log, size: int, finding: Finding | None) -> None:
+        try:
+            note_check(events.command_line(), log, size, finding)
+        except DATABASE_UNAVAILABLE:  # as a standby is, which can be checked as well
+            self.stderr.write("The check is not on record: the database took no event.")

@@ -1,0 +1,144 @@
+"""What of a tenant needs somebody's attention, each found from few rows."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery, Sum
+
+from orchestrations.costs import Period
+from orchestrations.models import (
+    Budget,
+    Inference,
+    MonthSpend,
+    Orchestration,
+    Outcome,
+    UsageDay,
+)
+from orchestrations.overview import Whose
+from orchestrations.tenant_usage import this_month
+
+NEWEST_RUNS = 200
+MOST_CALLS = 5_000  # of those runs that are looked through: some 15 ms
+NEAR = Decimal("0.8")  # of a budget
+NAMED = 3  # of several, on the page
+MOST_COUNTED = 1000
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Ended runs whose agents counted calls that no receipt is of."""
+
+    looked_at: int
+    runs: list[str]
+
+    @property
+    def named(self) -> list[str]:
+        return self.runs[:NAMED]
+
+
+def sequence_gaps(whose: Whose) -> Gaps:
+    """Look through the newest runs that have ended: others may yet report."""
+    newest = _newest_ended(whose)
+    calls = Inference.objects.filter(
+        tenant_id=whose[0],
+        orchestration_id__in=newest,
+        sequence__isnull=False,
+        # So says the index; of more than a hundred ids PostgreSQL does not see it.
+    ).exclude(orchestration_id="")
+    counted = (
+        calls.order_by()
+        .values_list("orchestration_id")
+        .annotate(
+            distinct=Count("sequence", distinct=True),
+            first=Min("sequence"),
+            last=Max("sequence"),
+        )
+    )
+    # Counters start at 0 or 1, so what is before the first is missing as well.
+    gaps = {
+        run
+        for run, distinct, first, last in counted
+        if last - min(1, first) + 1 > distinct
+    }
+    return Gaps(len(newest), [run for run in newest if run in gaps])
+
+
+def _newest_ended(whose: Whose) -> list[str]:
+    """Return ids, the newest first: as many as have few enough calls together."""
+    tenant_id, mode = whose
+    newest = Orchestration.objects.filter(tenant_id=tenant_id, mode=mode)
+    rows = newest.order_by("-id").values_list("id", "status", "inference_count")
+    left, ids = MOST_CALLS, []
+    for run, status, calls in rows[:NEWEST_RUNS]:
+        if status != Orchestration.Status.RUNNING and 0 < calls <= left:
+            left -= calls
+            ids.append(run)
+    return ids
+
+
+@dataclass(frozen=True)
+class Unpriced:
+    model: str
+    provider: str
+    calls: int
+
+
+def unpriced_models(whose: Whose, period: Period) -> list[Unpriced]:
+    """Return models without a price by now, those of most calls first."""
+    tenant_id, mode = whose
+    days = UsageDay.objects.filter(
+        Q(unpriced__gt=F("priced_later")),
+        tenant_id=tenant_id,
+        mode=mode,
+        day__range=(period.first, period.last),
+    )
+    calls = Sum(F("unpriced") - F("priced_later"))
+    rows = days.order_by().values_list("model", "provider").annotate(calls=calls)
+    return [Unpriced(*row) for row in rows.order_by("-calls", "model")[:MOST_COUNTED]]
+
+
+@dataclass(frozen=True)
+class Spending:
+    """A budget of which little is left."""
+
+    limit: Decimal
+    spent: Decimal
+    month: date
+
+    @property
+    def is_passed(self) -> bool:
+        return self.spent >= self.limit
+
+    @property
+    def percent(self) -> int:
+        return int(100 * self.spent / self.limit) if self.limit else 100
+
+
+def spending_near_budget(whose: Whose) -> Spending | None:
+    tenant_id, mode = whose
+    months = MonthSpend.objects.filter(
+        tenant_id=OuterRef("tenant_id"), mode=OuterRef("mode"), month=this_month()
+    )
+    budgets = Budget.objects.filter(tenant_id=tenant_id, mode=mode)
+    row = budgets.annotate(spent=Subquery(months.values("spent"))).first()
+    if row is None:
+        return None
+    spent = row.spent or Decimal(0)
+    if spent < NEAR * row.limit:
+        return None
+    return Spending(row.limit, spent, this_month())
+
+
+def unknown_calls(whose: Whose, since: date) -> int:
+    """Return how many calls of the gateway nobody knows the end of: MOST_COUNTED of
+    them at most.
+    """
+    tenant_id, mode = whose
+    calls = Inference.objects.filter(
+        tenant_id=tenant_id,
+        mode=mode,
+        outcome=Outcome.UNKNOWN,
+        recorded_at__gte=datetime.combine(since, time(), UTC),
+    )
+    return calls.order_by()[:MOST_COUNTED].count()
