@@ -35,7 +35,8 @@ demo: .venv/installed .venv/installed-demo ## The same, with a real model behind
 test: .venv/installed-dev ## Run the test suite (on PostgreSQL where there is one)
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow"
 
-test-slow: .venv/installed-dev ## Run what takes minutes: servers killed under load, a real model, Go
+test-slow: .venv/installed-dev ## Run what takes minutes: servers killed under load, a real model, Go, a browser
+	@command -v chromium >/dev/null || echo "No Chromium, so the pages are not looked at: apt-get install chromium"
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m slow
 
 check: .venv/installed-dev ## Lint, types, layers, migrations, lock files
