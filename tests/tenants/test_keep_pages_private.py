@@ -31,6 +31,7 @@ OF_NOBODY = {
     "": "the home page, to whoever is not logged in",
     "login": "the way in",
     "logout": "the way out",
+    "favicon.ico": "the icon, by the name that browsers guess",
 }
 OF_A_PERSON = {
     "account": Page("/account", EVERYONE),
