@@ -1,5 +1,7 @@
 """Every page by those who have a keyboard and no mouse."""
 
+from typing import Any
+
 import pytest
 
 from tests.browser.pages import PAGES
@@ -30,7 +32,7 @@ FOCUS = """() => {
 
 def walk(page):
     """Press Tab through the whole page; return where it stopped."""
-    stops = []
+    stops: list[dict[str, Any]] = []
     for _ in range(MOST):
         page.keyboard.press("Tab")
         focus = page.evaluate(FOCUS)
