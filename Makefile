@@ -36,7 +36,7 @@ test: .venv/installed-dev ## Run the test suite (on PostgreSQL where there is on
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow"
 
 test-slow: .venv/installed-dev ## Run what takes minutes: servers killed under load, a real model, Go, a browser
-	@command -v chromium >/dev/null || echo "No Chromium, so the pages are not looked at: apt-get install chromium"
+	@command -v chromium >/dev/null || echo "The pages are not looked at, for want of a browser: apt-get install chromium"
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m slow
 
 check: .venv/installed-dev ## Lint, types, layers, migrations, lock files

@@ -3,17 +3,22 @@
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NoReturn
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser import clock
+from tests.browser.recorded import MODEL, record_last_month, record_today
 from tests.browser.site import LOGGED_OUT, ROLES, Site, add_people, membership_of
 from tests.browser.watching import Watch
 from tests.cluster import Cluster
 from tests.slow.conftest import HAS_POSTGRESQL
-from tests.slow.server import Installation
+from tests.slow.provider import Provider
+from tests.slow.server import Account, Installation
 
 WIDE = 1200
 HEIGHT = 900
@@ -21,22 +26,37 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 10_000  # ms; a page takes 0.1 s, a shared machine now and then 20 times that
 
 OpenPage = Callable[..., Page]
+SetClock = Callable[[Installation], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Return the path of a Chromium; where there is none CI fails, others are told."""
+    """Return the path of a Chromium."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
-    why = "needs a browser: apt-get install chromium"
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
+    _do_without("a browser: apt-get install chromium")
 
 
 @pytest.fixture(scope="session")
-def installation(chromium, tmp_path_factory) -> Iterator[Installation]:
+def last_month(tmp_path_factory) -> SetClock:
+    """Return what sets the clock of an installation back, into the month before."""
+    if shutil.which("cc") is None:
+        _do_without("a C compiler: apt-get install gcc libc6-dev")
+    library = clock.compile_library(tmp_path_factory.mktemp("clock"))
+    moment = clock.in_last_month(datetime.now(UTC))
+    return partial(clock.set_to, moment=moment, library=library)
+
+
+def _do_without(what: str) -> NoReturn:
+    """Fail in CI, where nothing may be missing; tell others."""
+    if os.environ.get("CI"):
+        pytest.fail(f"needs {what}")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="session")
+def installation(chromium, last_month, tmp_path_factory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("site")
     if not HAS_POSTGRESQL:
         yield Installation(folder, f"sqlite:///{folder}/lucid.sqlite3")
@@ -47,14 +67,26 @@ def installation(chromium, tmp_path_factory) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="session")
-def site(installation) -> Iterator[Site]:
-    account = installation.new_account("acme")
-    people = add_people(installation, account.slug)
-    names = {"member": membership_of(installation, people["analyst"])}
+def site(installation, last_month) -> Iterator[Site]:
+    with last_month(installation):
+        account = installation.new_account("acme")
+        people = add_people(installation, account.slug)
+        names = _record_last_month(installation, account)
+    names["member"] = membership_of(installation, people["analyst"])
     with installation.server(LUCID_TLS="false") as server:
-        with server.client(account):
-            pass
-        yield Site(installation, server, account.slug, people, names)
+        with server.client(account) as client:
+            record_today(client)
+        yield Site(installation, server, account, people, names)
+
+
+def _record_last_month(installation: Installation, account: Account) -> dict[str, str]:
+    installation.set_price(account, "custom", MODEL, input="2", output="8")
+    with Provider() as provider:
+        installation.set_provider(
+            account, "custom", f"{provider.url}/v1", models=[MODEL]
+        )
+        with installation.server() as server, server.client(account) as client:
+            return record_last_month(client, provider)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.slow.server import Installation, Server
+from tests.slow.server import Account, Installation, Server
 
 ROLES = ("analyst", "auditor", "admin")
 LOGGED_OUT = None  # the role of a stranger
@@ -25,11 +25,14 @@ class Person:
 
 @dataclass
 class Site:
-    """`names` are what paths of pages have in them: {run}, {receipt}, {member}."""
+    """`names` are what paths of pages have in them: {run}, {receipt}, {member}.
+
+    Both are of last month, and so is `{small_run}`, one that cost less.
+    """
 
     installation: Installation
     server: Server
-    slug: str
+    account: Account
     people: dict[str, Person]
     names: dict[str, str]
     # Cookies of each role, once it has logged in.
@@ -40,7 +43,7 @@ class Site:
         return f"http://127.0.0.1:{self.server.port}"
 
     def address(self, path: str) -> str:
-        return path.format_map({"slug": self.slug, **self.names})
+        return path.format_map({"slug": self.account.slug, **self.names})
 
 
 def add_people(installation: Installation, slug: str) -> dict[str, Person]:
