@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser import clock
 from tests.browser.recorded import MODEL, record_last_month, record_today
-from tests.browser.site import LOGGED_OUT, ROLES, Site, add_people, membership_of
+from tests.browser.site import LOGGED_OUT, ROLES, Site, add_people, names_of_terms
 from tests.browser.watching import Watch
 from tests.cluster import Cluster
 from tests.slow.conftest import HAS_POSTGRESQL
@@ -72,10 +72,10 @@ def site(installation, last_month) -> Iterator[Site]:
         account = installation.new_account("acme")
         people = add_people(installation, account.slug)
         names = _record_last_month(installation, account)
-    names["member"] = membership_of(installation, people["analyst"])
+    names |= names_of_terms(installation, account, people)
     with installation.server(LUCID_TLS="false") as server:
         with server.client(account) as client:
-            record_today(client)
+            names |= record_today(client)
         yield Site(installation, server, account, people, names)
 
 

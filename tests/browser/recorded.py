@@ -19,7 +19,8 @@ LONG = ("a-name-without-an-end-" * 9)[:189]  # 200 characters with its prefix
 ODD = "<b>Größe & Ärger</b> \"quoted\" 'n' 🧾 {{ run }} =1+1"
 PROMPT = [{"role": "user", "content": "Is it covered?"}]
 DAYS = 86_400
-CHEAP, DEAR = 5, 14  # calls
+CHEAP, DEAR = 5, 14  # reported calls of a run
+NAME_OF_DEAR = "Claim 4711"
 
 
 @dataclass
@@ -73,16 +74,17 @@ def record_last_month(client: Client, provider: Provider) -> dict[str, str]:
     """Return the names of what pages are asked for."""
     provider.plays(whole(CHAT))
     small = _settle_claim(client, "Claim 17", CHEAP)
-    dear = _settle_claim(client, "Claim 4711", DEAR, budget_cents=60)
+    dear = _settle_claim(client, NAME_OF_DEAR, DEAR, budget_cents=60)
     _write_slogans(client)
     receipt = post(client, "/v1/receipts", RUN)["receipt"]
     _fail(client, provider)
     return {"run": dear, "small_run": small, "receipt": receipt["receipt_id"]}
 
 
-def record_today(client: Client) -> None:
+def record_today(client: Client) -> dict[str, str]:
     """What is under way, timed out, unpriced, incomplete, or hard to show."""
-    start(client, "claims-desk", "claims", name="Claim 5012").report(1)
+    running = start(client, "claims-desk", "claims", name="Claim 5012")
+    running.report(1)
     gap = start(client, "night-batch", "sort-notes", timeout_seconds=1)
     for sequence in (1, 2, 5):
         gap.report(sequence, model=UNPRICED, provider="custom")
@@ -93,6 +95,7 @@ def record_today(client: Client) -> None:
     start(client, "chat-window", "small-talk").post("cancel", {"reason": "left"})
     for _ in range(60):  # more than a page
         post(client, "/v1/receipts", RUN)
+    return {"running": running.id, "gap": gap.id, "odd": odd.id}
 
 
 def _settle_claim(client: Client, name: str, calls: int, **members: Any) -> str:

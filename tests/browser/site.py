@@ -27,7 +27,9 @@ class Person:
 class Site:
     """`names` are what paths of pages have in them: {run}, {receipt}, {member}.
 
-    Both are of last month, and so is `{small_run}`, one that cost less.
+    The run and the receipt are of last month, and so is `{small_run}`, which cost less.
+    Of today are runs that are `{running}`, miss a call (`{gap}`), and have names as
+    long and as strange as may be (`{odd}`).
     """
 
     installation: Installation
@@ -59,10 +61,24 @@ def add_people(installation: Installation, slug: str) -> dict[str, Person]:
         return dict(zip(ROLES, pool.map(add, ROLES), strict=True))
 
 
-def membership_of(installation: Installation, person: Person) -> str:
-    """Return the name that a member has in addresses of pages."""
-    user = f"SELECT id FROM tenants_user WHERE email = '{person.email}'"  # noqa: S608
-    query = f"SELECT id FROM tenants_membership WHERE user_id = ({user})"  # noqa: S608
+def names_of_terms(
+    installation: Installation, account: Account, people: dict[str, Person]
+) -> dict[str, str]:
+    """Return names of what was set up, as addresses of pages have them."""
+    user = f"SELECT id FROM tenants_user WHERE email = '{people['analyst'].email}'"  # noqa: S608
+    signing_keys = installation.list_signing_keys(account)
+    return {
+        "member": _id(installation, "tenants_membership", f"user_id = ({user})"),
+        "api_key": _id(installation, "tenants_apikey", "name = 'test'"),
+        "price": _id(installation, "orchestrations_price", "provider = 'custom'"),
+        "kid": next(key["kid"] for key in signing_keys if key["purpose"] == "receipt"),
+        "provider": "custom",
+    }
+
+
+def _id(installation: Installation, table: str, condition: str) -> str:
+    query = f"SELECT id FROM {table} WHERE {condition}"  # noqa: S608
     with closing(installation.connect()) as connection:
         ((name,),) = connection.execute(query).fetchall()
-    return str(uuid.UUID(str(name)))
+    # SQLite has UUIDs as text without hyphens.
+    return str(uuid.UUID(name)) if isinstance(name, str) else str(name)
