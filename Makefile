@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: help run demo test test-slow check lock bench example example-agent example-langchain
+.PHONY: help run demo test test-slow check lock bench screenshots example example-agent example-langchain
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -48,6 +48,9 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml
 bench: .venv/installed-dev ## Measure the figures of the README (needs PostgreSQL and wrk)
 	@command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk; }
 	@$(PYTHON) -m bench
+
+screenshots: .venv/installed-dev .venv/installed-demo ## Take the pictures of docs/dashboard.md (needs Chromium)
+	@$(PYTHON) docs/take_screenshots.py
 
 example: .venv/installed-demo ## Run a real model once and have its run notarised (needs make run)
 	@$(PYTHON) examples/record_a_run.py
