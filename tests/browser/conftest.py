@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import clock
 from tests.browser.recorded import MODEL, record_last_month, record_today
@@ -24,6 +24,8 @@ WIDE = 1200
 HEIGHT = 900
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 10_000  # ms; a page takes 0.1 s, a shared machine now and then 20 times that
+
+expect.set_options(timeout=PATIENCE)
 
 OpenPage = Callable[..., Page]
 SetClock = Callable[[Installation], AbstractContextManager[None]]

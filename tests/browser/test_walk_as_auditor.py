@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tenants.page_access import DOORS
 from tests.browser.conftest import log_in
@@ -55,6 +55,11 @@ def dollars(text: str) -> Decimal:
     return Decimal(amount.replace(",", ""))
 
 
+def rows_of(page: Page, table: str) -> Locator:
+    """Return the rows of a table, its head the first of them."""
+    return page.get_by_role("region", name=table, exact=True).get_by_role("row")
+
+
 def go_through(page: Page, door: str) -> None:
     page.get_by_role("navigation", name="Pages").get_by_role("link", name=door).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(door)
@@ -64,8 +69,7 @@ def find_dearest_run(page: Page, picture) -> None:
     go_through(page, "Costs")
     page.get_by_role("link", name="Last month").click()
     picture(page, "costs")
-    table = page.get_by_role("region", name="The dearest runs")
-    table.get_by_role("row").nth(1).get_by_role("link").first.click()
+    rows_of(page, "The dearest runs").nth(1).get_by_role("link").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(NAME_OF_DEAR)
     picture(page, "run")
 
@@ -73,7 +77,7 @@ def find_dearest_run(page: Page, picture) -> None:
 def assert_cost_adds_up(page: Page) -> None:
     """Sum up what each call and step on the page cost."""
     charged = page.locator("dt", has_text="As charged").locator("+ dd").inner_text()
-    calls = page.get_by_role("region", name="Calls").get_by_role("row")
+    calls = rows_of(page, "Calls")
     heads = calls.first.get_by_role("columnheader").all_inner_texts()
     place = next(i for i, head in enumerate(heads) if head.startswith("Cost"))
     cells = [row.get_by_role("cell").all_inner_texts() for row in calls.all()[1:]]
@@ -104,12 +108,12 @@ def test_an_auditor_explains_verifies_and_carries_away(
     assert_cost_adds_up(page)
 
     run = page.url
-    calls = page.get_by_role("region", name="Calls").get_by_role("row")
-    calls.nth(1).get_by_role("link").last.click()
+    rows_of(page, "Calls").nth(1).get_by_role("link").last.click()
     verify_receipt(page)
     picture(page, "receipt-of-a-call")
     page.goto(run)
-    page.get_by_text("receipt", exact=False).get_by_role("link").first.click()
+    ending = page.get_by_role("paragraph").filter(has_text="Completed")
+    ending.get_by_role("link").last.click()
     verify_receipt(page)
     picture(page, "receipt-of-the-run")
 
