@@ -36,7 +36,9 @@ class Cluster:
     In a `folder` that is given it stays, and is found again by the next.
     """
 
-    def __init__(self, *, fsync: bool = False, folder: Path | None = None) -> None:
+    def __init__(
+        self, *, fsync: bool = False, folder: Path | None = None, wal: str = "4GB"
+    ) -> None:
         found = programs()
         if found is None:
             raise RuntimeError("PostgreSQL's server programs are not installed")
@@ -58,7 +60,7 @@ class Cluster:
             f"-c fsync={'on' if fsync else 'off'}",
             "-c max_connections=200",
             "-c shared_buffers=256MB",
-            "-c max_wal_size=4GB",
+            f"-c max_wal_size={wal}",
         ]
         self._options = " ".join(options)
         self.start()

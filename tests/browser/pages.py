@@ -37,7 +37,7 @@ SIGHTS = [
     ("/orchestrations/{run}", "/orchestrations/{odd}", 200),
     ("/costs", "/costs?period=last-month", 200),
     ("/costs", "/costs?by=agent", 200),
-    ("/costs", "/costs?from=tomorrow", 400),
+    ("/costs", "/costs?from=2026-02-02&to=2026-01-01", 400),
     ("/costs", "/costs?mode=test", 200),
     ("/costs/calls", "/costs/calls?cursor=nonsense", 400),
     ("/exports", "/exports?mode=test", 200),
