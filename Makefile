@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: help run demo test test-slow check lock bench example example-agent example-langchain
+.PHONY: help run demo test test-slow check lock bench screenshots example example-agent example-langchain
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -35,7 +35,8 @@ demo: .venv/installed .venv/installed-demo ## The same, with a real model behind
 test: .venv/installed-dev ## Run the test suite (on PostgreSQL where there is one)
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow"
 
-test-slow: .venv/installed-dev ## Run what takes minutes: servers killed under load, a real model, Go
+test-slow: .venv/installed-dev ## Run what takes minutes: servers killed under load, a real model, Go, a browser
+	@command -v chromium >/dev/null || echo "The pages are not looked at, for want of a browser: apt-get install chromium"
 	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m slow
 
 check: .venv/installed-dev ## Lint, types, layers, migrations, lock files
@@ -47,6 +48,9 @@ lock: .venv/installed-dev ## Write the lock files from pyproject.toml
 bench: .venv/installed-dev ## Measure the figures of the README (needs PostgreSQL and wrk)
 	@command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk; }
 	@$(PYTHON) -m bench
+
+screenshots: .venv/installed-dev .venv/installed-demo ## Take the pictures of docs/dashboard.md (needs Chromium)
+	@$(PYTHON) docs/take_screenshots.py
 
 example: .venv/installed-demo ## Run a real model once and have its run notarised (needs make run)
 	@$(PYTHON) examples/record_a_run.py

@@ -41,10 +41,18 @@ def _random_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def python(*arguments: str, env: dict[str, str]) -> str:
-    """Run this project's Python in the project's folder and return what it prints."""
+def python(*arguments: str, env: dict[str, str], tells: bool = False) -> str:
+    """Run this project's Python in the project's folder and return what it prints.
+
+    One that `tells` how far it is writes that to our standard error.
+    """
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=env, text=True, capture_output=True
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=None if tells else subprocess.PIPE,
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)}: {done.stdout}{done.stderr}")

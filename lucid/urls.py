@@ -1,5 +1,7 @@
+from django.conf import settings
 from django.contrib import admin
 from django.urls import path
+from django.views.generic import RedirectView
 
 from lucid.api.openapi import docs_page, openapi_json
 from orchestrations.urls import pages as orchestration_pages
@@ -21,6 +23,8 @@ urlpatterns = [
     path("v1/openapi.json", openapi_json, name="openapi"),
     path("v1/docs", docs_page, name="docs"),
     path("admin/", admin.site.urls),
+    # Asked for by browsers that show what has no page to name it: JSON, the admin.
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}icon.svg")),
 ]
 
 handler400 = "lucid.api.errors.bad_request"

@@ -31,19 +31,28 @@ def free_port() -> int:
 
 
 class Cluster:
-    """Started when made; `url` names a database of its own. Call `stop`."""
+    """Started when made; `url` names a database of its own. Call `stop`.
 
-    def __init__(self, *, fsync: bool = False) -> None:
-        folder = programs()
-        if folder is None:
+    In a `folder` that is given it stays, and is found again by the next.
+    """
+
+    def __init__(
+        self, *, fsync: bool = False, folder: Path | None = None, wal: str = "4GB"
+    ) -> None:
+        found = programs()
+        if found is None:
             raise RuntimeError("PostgreSQL's server programs are not installed")
-        self._programs = folder
+        self._programs = found
         self._account = ACCOUNT if os.geteuid() == 0 else None
-        self._folder = Path(tempfile.mkdtemp(prefix="lucid-postgres-"))
+        self._stays = folder is not None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="lucid-postgres-"))
+        self._folder.mkdir(exist_ok=True)
         if self._account:
             shutil.chown(self._folder, self._account)
         self.port = free_port()
-        self._run("initdb", *INITDB, "-D", self._data)
+        is_new = not Path(self._data).exists()
+        if is_new:
+            self._run("initdb", *INITDB, "-D", self._data)
         options = [
             f"-p {self.port}",
             "-c listen_addresses=127.0.0.1",
@@ -51,11 +60,12 @@ class Cluster:
             f"-c fsync={'on' if fsync else 'off'}",
             "-c max_connections=200",
             "-c shared_buffers=256MB",
-            "-c max_wal_size=4GB",
+            f"-c max_wal_size={wal}",
         ]
         self._options = " ".join(options)
         self.start()
-        self._run("createdb", *self._where, "lucid")
+        if is_new:
+            self._run("createdb", *self._where, "lucid")
 
     @property
     def _data(self) -> str:
@@ -88,6 +98,9 @@ class Cluster:
         self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
 
     def stop(self) -> None:
+        if self._stays:
+            self.halt("fast")
+            return
         self.halt()
         shutil.rmtree(self._folder, ignore_errors=True)
 

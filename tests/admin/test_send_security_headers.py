@@ -50,6 +50,11 @@ def test_data_may_load_nothing(database, path):
     )
 
 
+def test_the_icon_is_where_browsers_guess_it(database):
+    assert get("/favicon.ico")["Location"] == "/static/icon.svg"
+    assert get("/static/icon.svg").status_code == 200
+
+
 def test_every_page_of_the_admin_has_the_policy(operator, acme):
     for path in ("/admin/", "/admin/tenants/tenant/", f"/admin/x/{acme.pk}/"):
         assert policy_of(operator.get(path))["script-src"] == "'self'"

@@ -301,7 +301,7 @@ class FullRun:
                 self._rename(f"{table}_lost", table)
 
     def _rename(self, table: str, other: str) -> None:
-        with closing(self._installation._connect()) as connection:
+        with closing(self._installation.connect()) as connection:
             connection.execute(f'ALTER TABLE "{table}" RENAME TO "{other}"')
             connection.commit()
 

@@ -88,16 +88,16 @@ class Installation:
             self.environment["DATABASE_URL"] = serving_url
 
     def new_account(self, name: str) -> Account:
-        tenant = self._ask("create_tenant", f"{name}-{secrets.token_hex(6)}")
+        tenant = self.ask("create_tenant", f"{name}-{secrets.token_hex(6)}")
         slug = tenant["slug"]
-        key = self._ask("create_api_key", slug, "--name", "test", "--scope", "*")
+        key = self.ask("create_api_key", slug, "--name", "test", "--scope", "*")
         return Account(slug, key["key"])
 
     def set_price(
         self, account: Account, provider: str, model: str, **rates: str
     ) -> None:
         options = [f"--{name.replace('_', '-')}={rate}" for name, rate in rates.items()]
-        self._ask("set_price", account.slug, provider, model, *options)
+        self.ask("set_price", account.slug, provider, model, *options)
 
     def set_provider(
         self,
@@ -115,42 +115,40 @@ class Installation:
             options += [f"--{name.replace('_', '-')}", str(number)]
         if not credential:
             options.append("--no-credential")
-        self._ask("set_provider", account.slug, provider, *options, line=credential)
+        self.ask("set_provider", account.slug, provider, *options, line=credential)
 
     def verify_log(self, account: Account) -> dict[str, Any]:
-        return self._ask("verify_log", account.slug, check=False)
+        return self.ask("verify_log", account.slug, check=False)
 
     def rotate_api_key(self, account: Account, overlap: str) -> Account:
-        answer = self._ask("rotate_api_key", account.key[:18], "--overlap", overlap)
+        answer = self.ask("rotate_api_key", account.key[:18], "--overlap", overlap)
         return Account(account.slug, answer["key"])
 
     def rotate_pepper(self) -> dict[str, Any]:
-        return self._ask("rotate_pepper", check=False)
+        return self.ask("rotate_pepper", check=False)
 
     def rotate_signing_key(self, account: Account, *options: str) -> dict[str, Any]:
-        return self._ask("rotate_signing_key", account.slug, *options)
+        return self.ask("rotate_signing_key", account.slug, *options)
 
     def revoke_signing_key(self, kid: str, last_valid_index: int) -> dict[str, Any]:
         options = ["--last-valid-index", str(last_valid_index), "--reason", "a test"]
-        return self._ask("revoke_signing_key", kid, *options)
+        return self.ask("revoke_signing_key", kid, *options)
 
     def list_signing_keys(self, account: Account) -> list[dict[str, Any]]:
-        keys: list[dict[str, Any]] = self._ask("list_signing_keys", account.slug)[
-            "keys"
-        ]
+        keys: list[dict[str, Any]] = self.ask("list_signing_keys", account.slug)["keys"]
         return keys
 
     def rotate_master_key(self) -> dict[str, Any]:
-        return self._ask("rotate_master_key")
+        return self.ask("rotate_master_key")
 
     def check_rollups(self, account: Account) -> dict[str, Any]:
-        return self._ask("check_rollups", account.slug, check=False)
+        return self.ask("check_rollups", account.slug, check=False)
 
     def calls_under_way(self, account: Account) -> int:
         """Return how many attempts have no receipt yet, by the database itself."""
         tenant = f"SELECT id FROM tenants_tenant WHERE slug = '{account.slug}'"  # noqa: S608
         query = "SELECT count(*) FROM orchestrations_attempt WHERE tenant_id = "
-        with closing(self._connect()) as connection:
+        with closing(self.connect()) as connection:
             (count,) = connection.execute(f"{query}({tenant})").fetchone()
         return int(count)
 
@@ -158,7 +156,7 @@ class Installation:
     def spool(self) -> Path:
         return self.folder / "spool"
 
-    def _connect(self) -> Any:
+    def connect(self) -> Any:
         url = self.database_url
         if url.startswith("sqlite:///"):
             return sqlite3.connect(url.removeprefix("sqlite:///"))
@@ -167,7 +165,7 @@ class Installation:
     def server(self, **settings: str) -> "Server":
         return Server(self, settings)
 
-    def _ask(
+    def ask(
         self, *arguments: str, check: bool = True, line: str = ""
     ) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(

@@ -314,7 +314,7 @@ class TestAMasterKeyRotationThatIsKilled:
         query = (
             "SELECT master_key_id, count(*) FROM orchestrations_contentsalts GROUP BY 1"
         )
-        with closing(own._connect()) as connection:
+        with closing(own.connect()) as connection:
             return dict(connection.execute(query).fetchall())
 
 

@@ -39,6 +39,7 @@ OF_NOBODY = {
     "login": "the way in",
     "logout": "the way out",
     "verify": "files are checked by the browser, and nothing is asked of the server",
+    "favicon.ico": "the icon, by the name that browsers guess",
 }
 OF_A_PERSON = {
     "account": Page("/account", EVERYONE),
