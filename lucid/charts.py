@@ -18,6 +18,7 @@ WIDTH = 1000  # of the drawing inside a chart, in units of its own; it stretches
 HEIGHT = 100
 ABOVE, PLOT = 5, 82  # the drawing's place in a chart, in percent of its height
 LEFT, NAMES = 7, 20  # beside it, in percent of the width: numbers, names of lines
+MOST_DAYS = 31  # that are drawn one by one: a page is to be small
 COLOURS = 6  # in charts.css, besides the rest's
 APART = 7  # between labels at the ends of lines, in percent of the height
 SHOWN_OF_LABEL = 20  # characters, beside the end of a line
@@ -52,9 +53,9 @@ class Step(StrEnum):
 def step_for(first: date, last: date) -> Step:
     """Return the step that gives points enough to see by, and few enough to read."""
     days = (last - first).days + 1
-    if days <= 92:
+    if days <= MOST_DAYS:
         return Step.DAY
-    return Step.WEEK if days <= 2 * 366 else Step.MONTH
+    return Step.WEEK if days <= 366 else Step.MONTH
 
 
 def starts_between(first: date, last: date, step: Step) -> list[date]:
