@@ -18,6 +18,11 @@ class Bands:
     def band(self, value: int) -> int:
         return 0 if value < 1 else floor(log(value) / log(self.growth)) + 1
 
+    def least(self, band: int) -> int:
+        """Return a value that none in the band is below, and few below it reach."""
+        # Logarithms are rounded: a value at a limit may be in the band next to it.
+        return floor(self.growth ** (band - 1) * (1 - 1e-9)) if band else 0
+
     def middle(self, band: int) -> float:
         """Return the geometric mean of a band's limits; 0 for band 0."""
         return self.growth ** (band - 1) * sqrt(self.growth) if band else 0.0

@@ -417,6 +417,7 @@ class OrchestrationBooks:
             return not_running(Status.TIMEOUT)
         row["status"], row["ending"] = work.status, work.ending
         row["ended_at"] = row["expires_at"] if is_over else self._now
+        row["final_cost"] = run.total_cost
         entry = ending_entry(run, page)
         row["receipt_id"] = entry.receipt_id
         page.place(entry)

@@ -36,6 +36,7 @@ RUN_ENDING: Columns = {
     "ended_at": TIME,
     "ending": JSON,
     "receipt_id": UUID_,
+    "final_cost": BIGINT,
 }
 RUN_START: Columns = {
     "tenant_id": UUID_,

@@ -98,6 +98,8 @@ class Orchestration(Tokens):
     ended_at = models.DateTimeField(null=True)
     ending = models.JSONField(null=True)  # output, output_hash, error, as given
     receipt_id = models.UUIDField(null=True)  # of the ending
+    # What it cost in all, once that is known: for the index of the dearest.
+    final_cost = CentsField(null=True)
     # Totals of its inferences, in the order of the log: their count, and the
     # frontier of the tree over their receipt hashes (`receipts.merkle.Frontier`).
     inference_count = models.BigIntegerField(default=0)
@@ -123,6 +125,14 @@ class Orchestration(Tokens):
                 fields=["tenant", "mode", "workflow_id", "-id"],
                 condition=~Q(workflow_id=""),
                 name="orchestrations_by_workflow",
+            ),
+            # For the dearest that ended in a period. With `cost` and `step_cost` in it
+            # no count of a call would be a small update any more (HOT): these two
+            # change with every call, and the final cost when the run ends.
+            models.Index(
+                fields=["tenant", "mode", "ended_at", "final_cost"],
+                condition=Q(ended_at__isnull=False),
+                name="orchestrations_by_end",
             ),
             models.Index(
                 fields=["expires_at"],

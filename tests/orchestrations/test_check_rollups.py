@@ -287,6 +287,15 @@ class TestADifference:
         assert (found.table, found.key) == ("Orchestration", {"id": run.pk})
         assert found.expected.keys() == {column}
 
+    def test_in_what_a_run_cost_in_the_end(self, alice):
+        busy(alice)
+        (run,) = first(Orchestration, alice, ended_at__isnull=False)
+        cost = run.final_cost + 1
+        Orchestration.objects.filter(pk=run.pk).update(final_cost=cost)
+        found = difference(alice)
+        assert (found.table, found.key) == ("Orchestration", {"id": run.pk})
+        assert found.expected == {"final_cost": run.total_cost}
+
     @pytest.mark.parametrize("frontier", [b"", bytes(32), bytes(64)])
     def test_in_the_tree_of_a_run(self, alice, frontier):
         busy(alice)

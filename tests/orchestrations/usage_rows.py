@@ -186,6 +186,7 @@ class Ledger:
         run.failed_count = sum(is_failed(call) for call in calls)
         paid = [s for s in self.steps if s.orchestration_id == run.pk and is_paid(s)]
         run.step_cost = sum((step.cost or 0 for step in paid), Decimal(0))
+        run.final_cost = run.total_cost if run.ended_at else None
 
     def _write_usage(self) -> None:
         days: Any = defaultdict(lambda: defaultdict(Decimal))
