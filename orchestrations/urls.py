@@ -8,7 +8,9 @@ from django.urls import URLPattern, path
 from orchestrations import (
     agent_api,
     api,
+    call_pages,
     cost_api,
+    cost_pages,
     evidence_pages,
     export_pages,
     inference_api,
@@ -69,6 +71,8 @@ pages: list[URLPattern] = [
     path("t/<slug:slug>", overview_pages.overview, name="home"),
     *of_tenant("orchestrations", run_pages.runs, "orchestrations"),
     *of_tenant("orchestrations/<str:run_id>", run_pages.run_detail, "orchestration"),
+    *of_tenant("costs", cost_pages.costs, "costs"),
+    *of_tenant("costs/calls", call_pages.calls, "calls"),
     *of_tenant("exports", export_pages.exports, "exports"),
     *of_tenant(
         "orchestrations/<str:run_id>/evidence",

@@ -40,6 +40,7 @@ DOORS = [
     Door("Overview", "home", None),
     Door("Receipts", "receipts", Right.READ_RECEIPTS),
     Door("Orchestrations", "orchestrations", Right.READ_RUNS),
+    Door("Costs", "costs", Right.READ_COSTS),
     Door("Exports", "exports", Right.EXPORT),
     Door("Keys", "keys", Right.READ_RECEIPTS),
     Door("Members", "members", Right.READ_MEMBERS),

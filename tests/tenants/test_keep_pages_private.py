@@ -90,6 +90,8 @@ OF_THE_CHOSEN_TENANT = {
     "orchestrations": Page("/orchestrations", EVERYONE),
     RUN: Page("/orchestrations/{run}", EVERYONE),
     f"{RUN}/evidence": Page("/orchestrations/{run}/evidence", AUDITORS),
+    "costs": Page("/costs", EVERYONE),
+    "costs/calls": Page("/costs/calls", EVERYONE),
     "exports": Page("/exports", AUDITORS),
     "keys": Page("/keys", AUDITORS),
     "keys/jwks.json": Page("/keys/jwks.json", AUDITORS),

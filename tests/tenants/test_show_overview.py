@@ -34,6 +34,7 @@ DOORS = {
     "Overview": ALL,
     "Receipts": {"auditor", "admin"},
     "Orchestrations": ALL,
+    "Costs": ALL,
     "Exports": {"auditor", "admin"},
     "Keys": {"auditor", "admin"},
     "Members": ALL,

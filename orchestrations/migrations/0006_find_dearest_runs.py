@@ -4,7 +4,7 @@ from django.db import migrations, models
 from django.db.models import F, Q
 
 import orchestrations.money
-from tenants.isolation import across_tenants
+from lucid.isolation import across_tenants
 
 
 def set_final_costs(apps: Any, schema_editor: Any) -> None:
@@ -16,7 +16,7 @@ def set_final_costs(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orchestrations", "0004_row_security"),
+        ("orchestrations", "0005_calls_of_unknown_end"),
     ]
 
     operations = [

@@ -1,0 +1,123 @@
+"""What was spent, and on how many calls, over a time: two charts from one query."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import Case, F, IntegerField, Sum, Value, When
+
+from lucid.charts import Series, Step, TimeSeries, Unit, starts_between, step_for
+from orchestrations.costs import GroupBy, Period
+from orchestrations.models import UsageDay
+
+MOST = 6  # groups with a line of their own
+FEW = 4  # of more groups: the dearest, beside the rest and the steps
+REST = -1
+
+
+class Named(NamedTuple):
+    """A group, as it is called and where its calls are."""
+
+    key: object
+    label: str
+    url: str
+
+
+class Charts(NamedTuple):
+    cost: TimeSeries
+    calls: TimeSeries
+
+
+def draw_costs(
+    tenant_id: UUID,
+    mode: str,
+    period: Period,
+    group_by: GroupBy,
+    groups: Sequence[Named],
+    address: Callable[[date, date], str],
+    *,
+    truncated: bool,
+) -> Charts:
+    """Chart the groups, the dearest first; `address` is that of calls between days."""
+    shown = [] if group_by == GroupBy.DAY else groups
+    shown = shown if len(shown) <= MOST else shown[:FEW]
+    step = step_for(period.first, period.last)
+    spent = _Spent(tenant_id, mode, period, step)
+    spent.read(group_by.column, shown)
+    starts = starts_between(period.first, period.last, step)
+    urls = [
+        address(max(start, period.first), min(step.end(start), period.last))
+        for start in starts
+    ]
+    series = [
+        Series(group.label, spent.costs_of(number, starts), group.url)
+        for number, group in enumerate(shown)
+    ]
+    others = spent.costs_of(REST, starts)
+    if any(others) or not series:
+        label = _rest(len(groups) - len(shown), truncated) if shown else "Calls"
+        series.append(Series(label, others, is_rest=bool(shown)))
+    if any(spent.steps.values()):
+        steps = [spent.steps[start] for start in starts]
+        series.append(Series("Steps", steps, is_rest=len(series) == MOST))
+    what = "what was done" if group_by == GroupBy.DAY else f"each {NOUNS[group_by]}"
+    calls = [spent.calls[start] for start in starts]
+    return Charts(
+        TimeSeries(
+            f"What did {what} cost per {step}?", Unit.MONEY, step, starts, series, urls
+        ),
+        TimeSeries(
+            f"How many calls were made per {step}?",
+            Unit.COUNT,
+            step,
+            starts,
+            [Series("Calls", calls, address(period.first, period.last))],
+        ),
+    )
+
+
+def _rest(others: int, truncated: bool) -> str:
+    return "All others" if truncated else f"{others:,} others"
+
+
+NOUNS = {
+    GroupBy.MODEL: "model",
+    GroupBy.PROVIDER: "provider",
+    GroupBy.AGENT: "agent",
+    GroupBy.WORKFLOW: "workflow",
+    GroupBy.API_KEY: "API key",
+    GroupBy.DAY: "day",
+}
+
+
+class _Spent:
+    def __init__(self, tenant_id: UUID, mode: str, period: Period, step: Step) -> None:
+        self._rows = UsageDay.objects.filter(
+            tenant_id=tenant_id, mode=mode, day__range=(period.first, period.last)
+        )
+        self._step = step
+        self._costs: dict[tuple[date, int], Decimal] = defaultdict(Decimal)
+        self.steps: dict[date, Decimal] = defaultdict(Decimal)
+        self.calls: dict[date, int] = defaultdict(int)
+
+    def read(self, column: str, groups: Sequence[Named]) -> None:
+        numbers = [
+            When(**{column: group.key}, then=Value(number))
+            for number, group in enumerate(groups)
+        ]
+        group = Case(*numbers, default=Value(REST), output_field=IntegerField())
+        rows = self._rows.annotate(group=group).values_list("day", "group")
+        sums = rows.annotate(
+            charged=Sum(F("cost")), stepped=Sum("step_cost"), made=Sum("calls")
+        )
+        for day, number, charged, stepped, made in sums:
+            start = self._step.start(day)
+            self._costs[start, number] += charged
+            self.steps[start] += stepped
+            self.calls[start] += made
+
+    def costs_of(self, number: int, starts: Sequence[date]) -> list[Decimal]:
+        return [self._costs[start, number] for start in starts]
