@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.core.management import get_commands, load_command_class
+from django.core.management import (
+    execute_from_command_line,
+    get_commands,
+    load_command_class,
+)
 from django.core.management.base import DjangoHelpFormatter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,15 +44,20 @@ def test_each_command_reports_as_json(name):
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
-def test_a_wrong_option_is_wrong_usage(name):
-    done = subprocess.run(
-        [sys.executable, "manage.py", name, "--no-such-option"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+def test_a_wrong_option_is_wrong_usage(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        execute_from_command_line(["manage.py", name, "--no-such-option"])
+    printed = capsys.readouterr()
+    assert end.value.code == 2
+    assert f"usage: manage.py {name}" in printed.err
+    assert printed.out == ""
+
+
+def test_a_shell_is_told_of_wrong_usage():
+    command = [sys.executable, "manage.py", "tick", "--no-such-option"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "usage: manage.py" in done.stderr
+    assert "usage: manage.py tick" in done.stderr
     assert done.stdout == ""
 
 

@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from orchestrations.models import ContentSalts
 from tests.caller import RUN, Caller
-from tests.conftest import new_caller
+from tests.conftest import new_caller, new_tenant
 from tests.orchestrations.provider import Provider, open_account
 from tests.orchestrations.runs import AGENT, CALL, record, start
 from tests.receipts.auditor import fetch, grow, log_size
@@ -260,10 +260,11 @@ def provider() -> Iterator[Provider]:
         yield provider
 
 
-@pytest.fixture
-def known(alice, acme, provider) -> Known:
-    """What Alice has: two receipts in each mode, a call reported and one witnessed."""
+def known_of(alice: Caller, provider: Provider) -> Known:
+    """What Alice has: receipts in each mode, a call reported and one witnessed."""
+    acme = alice.tenant
     receipt, _ = grow(alice, 2)
+    alice.record(run_id="batch")  # as a path is called
     run = start(alice, agent_id="agent-of-alice")
     call = record(alice, run, inference_id="call-of-alice")
     open_account(acme, provider)
@@ -295,6 +296,27 @@ def known(alice, acme, provider) -> Known:
     )
 
 
+@pytest.fixture
+def known(alice, provider) -> Known:
+    return known_of(alice, provider)
+
+
+# Those who are kept out change nothing of Alice's: one Alice does for all of them.
+
+
+@pytest.fixture(scope="module")
+def quiet_alice(_database, django_db_blocker) -> Iterator[Caller]:
+    with django_db_blocker.unblock():
+        yield new_caller(new_tenant("acme"))
+
+
+@pytest.fixture(scope="module")
+def quiet_known(quiet_alice, provider, django_db_blocker) -> Iterator[Known]:
+    with django_db_blocker.unblock():
+        yield known_of(quiet_alice, provider)
+        assert log_size(quiet_alice) == 5
+
+
 def test_every_route_is_in_the_table():
     ours = {route for route in routes(get_resolver()) if route.startswith(OURS)}
     assert ours == TABLE.keys()
@@ -302,24 +324,29 @@ def test_every_route_is_in_the_table():
 
 @pytest.mark.parametrize(("method", "path", "body", "outcome"), CALLS)
 def test_an_outsider_gets_nothing_of_alice(
-    known, alice, charlie, method, path, body, outcome
+    quiet_known, quiet_alice, charlie, method, path, body, outcome
 ):
-    answer = request(charlie, known, method, path, body)
-    assert outcome(answer, known), (answer.status_code, answer.content)
-    assert log_size(alice) == 4
+    answer = request(charlie, quiet_known, method, path, body)
+    assert outcome(answer, quiet_known), (answer.status_code, answer.content)
+    assert log_size(quiet_alice) == 5
 
 
 @pytest.mark.parametrize(("method", "path", "body", "outcome"), PRIVATE)
-def test_nobody_in_particular_is_401(known, alice, method, path, body, outcome):
-    answer = request(alice, known, method, path, body, Authorization="")
+def test_nobody_in_particular_is_401(
+    database, quiet_known, quiet_alice, method, path, body, outcome
+):
+    answer = request(quiet_alice, quiet_known, method, path, body, Authorization="")
     assert answer.status_code == 401
     assert answer.json()["error_code"] == "UNAUTHORIZED"
 
 
 @pytest.mark.parametrize(("method", "path", "body", "outcome"), PRIVATE)
-def test_a_revoked_key_is_nobody(known, alice, method, path, body, outcome):
-    alice.key.revoke()
-    answer = request(alice, known, method, path, body)
+def test_a_revoked_key_is_nobody(
+    database, quiet_known, quiet_alice, method, path, body, outcome
+):
+    revoked = new_caller(quiet_alice.tenant)
+    revoked.key.revoke()
+    answer = request(revoked, quiet_known, method, path, body)
     assert answer.status_code == 401
     assert answer.json()["error_code"] == "KEY_REVOKED"
 
@@ -334,7 +361,6 @@ def test_a_revoked_key_is_nobody(known, alice, method, path, body, outcome):
 )
 def test_it_is_there_for_alice(known, alice, method, path, body, outcome):
     # Or else the 404 of the outsider would say nothing.
-    alice.record(run_id="batch")
     answer = request(alice, known, method, path, body)
     assert answer.status_code in ({400} if "nonsense" in path else {200, 201})
 
@@ -344,12 +370,13 @@ def test_it_is_there_for_alice(known, alice, method, path, body, outcome):
     [call for call in PRIVATE if call.values[3] is hidden],
 )
 def test_what_an_outsider_is_told_is_what_is_told_of_nothing(
-    known, charlie, method, path, body, outcome
+    quiet_known, charlie, method, path, body, outcome
 ):
-    nothing = Known("nobody", "nothing", known.receipt_id[:-4] + "0000", "0" * 64, ())
+    no_id = quiet_known.receipt_id[:-4] + "0000"
+    nothing = Known("nobody", "nothing", no_id, "0" * 64, ())
     answers = [
         request(charlie, names, method, path, body, X_Request_ID="r").json()
-        for names in (known, nothing)
+        for names in (quiet_known, nothing)
     ]
     for answer in answers:
         answer.pop("receipt_hash", None)  # the one that was asked for
@@ -362,11 +389,11 @@ READING = [call for call in PRIVATE if str(call.id).startswith("GET /v1/")]
 
 @pytest.mark.parametrize(("method", "path", "body", "outcome"), READING)
 def test_a_view_that_is_not_told_for_whom_it_works_shows_nothing(
-    known, alice, monkeypatch, method, path, body, outcome
+    database, quiet_known, quiet_alice, monkeypatch, method, path, body, outcome
 ):
     """Not even Alice her own: what lost its tenant fails, and never leaks."""
-    alice.record(run_id="batch")
     monkeypatch.setattr("tenants.authentication.enter", lambda *tenant_ids: None)
-    answer = request(alice, known, method, path, body)
+    answer = request(quiet_alice, quiet_known, method, path, body)
     assert answer.status_code == 500
-    assert not any(secret in answer.content.decode() for secret in known.secrets)
+    text = answer.content.decode()
+    assert not any(secret in text for secret in quiet_known.secrets)
