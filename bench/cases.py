@@ -14,6 +14,7 @@ from bench.installation import TENANTS, Installation
 from bench.load import CALL, Load, Target
 from bench.rows import Effort, Row
 from bench.servers import python
+from bench.strangers import strangers
 from bench.year import CALLS, FIRST_DAY, LAST_DAY
 from receipts.key_set import from_jwks
 from receipts.note import VerifierKey
@@ -166,6 +167,7 @@ CASES: dict[str, Case] = {
     "reading": reading,
     "gateway": gateway,
     "guards": guards,
+    "strangers": strangers,
     "verify": verification,
     "memory": memory,
 }
