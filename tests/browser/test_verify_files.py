@@ -124,7 +124,14 @@ class TestReceiptsWithTheirProofs:
     def test_nothing_leaves_the_page(self, desk):
         desk.choose(receipt(3), proof(3), receipt(2), proof(2), JWKS)
         desk.choose(file("evidence.zip", bundle()))
-        assert desk.asked == []
+        assert [url for url in desk.asked if "/static/" not in url] == []
+
+    def test_once_it_is_loaded_it_needs_no_network(self, desk):
+        desk.page.get_by_role("button", name="load the verifier now").click()
+        expect(desk.page.get_by_text("disconnect if you like")).to_be_visible()
+        desk.page.context.set_offline(True)
+        assert "Valid" in desk.choose(receipt(3), proof(3))
+        assert "Valid" in desk.choose(file("evidence.zip", bundle()))
 
     def test_many_are_matched_by_what_is_in_them(self, desk):
         files = [proof(5), receipt(1), JWKS, proof(1), receipt(5), receipt(0), proof(0)]

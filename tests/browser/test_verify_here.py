@@ -57,8 +57,10 @@ def lying(page) -> Lying:
 
 def press(page: Page) -> str:
     """Have it verified, and return the sentence that says what came of it."""
+    # No sentence is left that came before.
+    page.evaluate("document.querySelector('[data-verdict]').textContent = ''")
     page.locator("[data-verify]").click()
-    expect(page.locator("[data-verify]")).to_have_text("Verify again")
+    expect(page.locator("[data-verify]")).to_be_enabled()
     return page.locator("[data-verdict] .answer").inner_text()
 
 
@@ -125,9 +127,28 @@ class TestAReceipt:
 
     def test_the_server_is_asked_for_the_two_files_and_for_nothing_else(self, page):
         asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[1]))
+        page.on("request", lambda request: asked.append(request.url))
         press(page)
-        assert asked == ["receipt.json", "proof.json"]
+        told = [url.rsplit("/", 1)[1] for url in asked if "/static/" not in url]
+        assert told == ["receipt.json", "proof.json"]
+
+    def test_it_is_loaded_when_the_reader_asks(self, page):
+        scripts = page.evaluate(
+            "performance.getEntriesByType('resource').map((it) => it.name)"
+        )
+        assert not [url for url in scripts if "/verifier/" in url or "noble" in url]
+
+    def test_where_it_does_not_load_nothing_is_verified(self, page, browser, site):
+        # One that may complain.
+        context = browser.new_context(storage_state=site.sessions["auditor"])
+        context.route("**/js/verifier/verify.js", lambda route: route.abort())
+        asking = context.new_page()
+        asking.goto(page.url)
+        asking.locator("[data-verify]").click()
+        part = asking.locator("#verify-here")
+        expect(part).to_contain_text("Nothing was verified: the verifier did not load")
+        expect(part).to_contain_text("python verify.py")
+        context.close()
 
     def test_the_verdict_is_told_to_those_who_hear_it(self, page):
         live = page.get_by_role("status").filter(has=page.locator(".answer"))
