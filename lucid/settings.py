@@ -155,6 +155,7 @@ MIDDLEWARE = [
     "lucid.content_policy.ContentPolicyMiddleware",
     "lucid.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "lucid.page_middleware.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tenants.middleware.NobodyYet",
     "lucid.page_middleware.SessionMiddleware",

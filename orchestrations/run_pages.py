@@ -15,7 +15,7 @@ from orchestrations.models import Orchestration
 from orchestrations.run_calls import calls_as_csv
 from orchestrations.run_filter import RunFilter, is_cursor
 from orchestrations.run_forms import CallFilterForm, RunFilterForm
-from orchestrations.run_links import ReceiptLinks, address_if_any
+from orchestrations.run_links import ReceiptLinks
 from orchestrations.run_page import RunPage
 from orchestrations.run_rows import COLUMNS, RunRow, as_csv
 from orchestrations.settling import find, look_at, settle_due
@@ -108,7 +108,7 @@ def _detail(
     may = request.member.may
     evidence = None
     if run.receipt_id and may(Right.EXPORT):
-        evidence = address_if_any(request.member, "orchestration-evidence", run.pk)
+        evidence = request.member.address("orchestration-evidence", run.pk)
     context |= {
         "links": ReceiptLinks(request.member),
         "evidence": evidence,

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch
 from django.utils import timezone
 
 from receipts import merkle_path
@@ -148,11 +147,7 @@ def _adjusted(members: dict[str, Any]) -> UUID | None:
 
 
 def _address(request: PageRequest, name: str, of: object) -> str:
-    """Return the address of a page that another app may have."""
-    try:
-        return request.member.address(name, of) if of else ""
-    except NoReverseMatch:
-        return ""
+    return request.member.address(name, of) if of else ""
 
 
 def _absolute(request: PageRequest, receipt: Receipt) -> str:

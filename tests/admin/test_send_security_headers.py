@@ -116,3 +116,23 @@ def test_a_forged_form_is_refused(operator):
     browser.cookies = operator.cookies
     assert browser.get("/admin/").status_code == 200
     assert browser.post("/admin/logout/").status_code == 403
+
+
+GZIP = {"Accept-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize("path", ["/", "/static/css/page.css", "/static/js/page.js"])
+def test_pages_and_their_parts_are_compressed_for_who_can_read_it(database, path):
+    assert get(path, headers=GZIP)["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in get(path)
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+def test_data_is_not_compressed(database, path):
+    assert "Content-Encoding" not in get(path, headers=GZIP)
+
+
+def test_a_part_of_a_file_is_that_part(database):
+    answer = get("/static/css/page.css", headers=GZIP | {"Range": "bytes=0-499"})
+    assert answer.status_code == 206
+    assert "Content-Encoding" not in answer

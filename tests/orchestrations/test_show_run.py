@@ -28,18 +28,13 @@ from tests.orchestrations.test_reprice_calls import OURS, run_reprice, set_price
 from tests.tenants.people import after, events_of, new_person
 
 MOST_QUERIES = 15
-MOST_BYTES = 130_000  # of a page, beside 20,000 of styles and scripts
+MOST_BYTES = 140_000  # a fifth of it when compressed, as browsers get it
 STEP = {"action": "tool_call", "name": "look_up", "duration_ms": 20}
 
 
 @pytest.fixture
 def auditor(acme) -> Any:
     return new_person(acme, "auditor")
-
-
-@pytest.fixture
-def linked(settings) -> None:
-    settings.ROOT_URLCONF = "tests.orchestrations.linked_urls"
 
 
 def text(person: Any, run: str, **query: Any) -> str:
@@ -442,7 +437,7 @@ def test_a_call_without_a_receipt_is_said_to_have_none(alice, auditor):
 
 
 @pytest.mark.parametrize(("role", "sees"), [("analyst", False), ("auditor", True)])
-def test_only_who_may_read_receipts_is_led_to_them(alice, linked, role, sees):
+def test_only_who_may_read_receipts_is_led_to_them(alice, role, sees):
     run = start(alice)
     call = record(alice, run)
     post(alice, run, "complete", {})
@@ -455,7 +450,7 @@ def test_only_who_may_read_receipts_is_led_to_them(alice, linked, role, sees):
     assert evidence is sees
 
 
-def test_links_stay_in_the_mode(alice, auditor, linked):
+def test_links_stay_in_the_mode(alice, auditor):
     tester = new_caller(alice.tenant, mode="test")
     run = start(tester)
     call = record(tester, run)

@@ -41,6 +41,7 @@ DOORS = {
     "Access events": {"auditor", "admin"},
     "Settings": {"admin"},
     "Account": ALL,
+    "Verify a file": ALL,
 }
 
 
@@ -64,6 +65,7 @@ def test_each_door_leads_to_a_page_of_that_tenant(acme, admin):
     side = page.partition('<nav class="side"')[2].partition("</nav>")[0]
     addresses = re.findall('href="([^"]+)"', side)
     assert addresses[0] == f"/t/{acme.slug}"
+    assert addresses.pop() == "/verify"  # anybody's
     for address in addresses:
         there = admin.get(address)
         assert there.status_code == 200
