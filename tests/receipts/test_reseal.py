@@ -6,8 +6,10 @@ import secrets
 import uuid
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError
+from django.test import override_settings
 from django.utils import timezone
 
 from orchestrations.gateway.salts import Salts
@@ -24,18 +26,33 @@ from tests.receipts.key_operator import active_kid
 SECRET = "sk-proj-4Zq8vN2xW7mT5rJ9"
 
 
-@pytest.fixture
-def master_keys(database, settings):
-    """The master keys as they were and one more, `new`, first. Rows of all tests are
-    sealed anew by what is tested, so they are given back under the old one.
+NEW = {"new": secrets.token_bytes(32)}
+
+
+def seal_all(master_keys):
+    with override_settings(LUCID_MASTER_KEYS=master_keys):
+        reseal(events.command_line(), int)
+        assert count_outdated() == 0
+
+
+@pytest.fixture(scope="module")
+def rows_of_others(_database, django_db_blocker):
+    """What is tested seals the rows of all tests anew. It does so to those of others
+    here, once, and gives them back under the old key.
     """
     before = dict(settings.LUCID_MASTER_KEYS)
-    both = {"new": secrets.token_bytes(32)} | before
-    settings.LUCID_MASTER_KEYS = both
-    yield both
-    settings.LUCID_MASTER_KEYS = before | both
-    reseal(events.command_line(), int)
-    assert count_outdated() == 0
+    with django_db_blocker.unblock():
+        seal_all(NEW | before)
+    yield
+    with django_db_blocker.unblock():
+        seal_all(before | NEW)
+
+
+@pytest.fixture
+def master_keys(rows_of_others, database, settings):
+    """The master keys as they were and one more, `new`, first."""
+    settings.LUCID_MASTER_KEYS = NEW | settings.LUCID_MASTER_KEYS
+    return settings.LUCID_MASTER_KEYS
 
 
 @pytest.fixture

@@ -458,8 +458,8 @@ class TestTick:
 
     def test_it_may_run_at_any_time(self, lines, alice):
         alice.post("/v1/receipts", RUN, Idempotency_Key="new")
-        lines("tick")
-        assert lines("tick") == []
+        # Until there is nothing to do: runs of other tests come due meanwhile.
+        assert any(lines("tick") == [] for _ in range(5))
         assert self.kept(alice) == ["new"]
 
     def test_each_task_is_told_as_json(self, as_json):
