@@ -12,10 +12,9 @@ from orchestrations.call_filter import WITHOUT, CallFilter
 from orchestrations.cost_periods import Asked, Preset
 from orchestrations.costs import GroupBy, Period
 from orchestrations.models import CostSource, Provider
-from tenants.forms import PlainForm
+from tenants.filter_forms import DaysForm, SaysWhatIsSet, exactly
 from tenants.models import ApiKey
 
-EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
 MAX_DAYS = 3660
 # In an address, and those of the API besides.
 BY = {
@@ -36,31 +35,11 @@ TABLES = {
 }
 
 
-class DaysForm(PlainForm):
-    """`from` and `to`: UTC days, both included."""
-
-    def __init__(self, given: Any) -> None:
-        super().__init__(given)
-        for name, label in (("from", "From"), ("to", "To")):  # `from` is a keyword
-            self.fields[name] = forms.DateField(
-                required=False,
-                label=label,
-                help_text="A day, in UTC",
-                widget=forms.DateInput(attrs={"type": "date"}),
-            )
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        first, last = cleaned.get("from"), cleaned.get("to")
-        for name, day in (("from", first), ("to", last)):
-            if day and not EARLIEST <= day <= LATEST:
-                self.add_error(name, "Expected a day from 1970 to 2999.")
-        if first and last and first > last:
-            self.add_error("from", "This is after the last day.")
-        return cleaned
+class CostDaysForm(DaysForm):
+    earliest, latest = date(1970, 1, 1), date(2999, 12, 31)
 
 
-class CostForm(DaysForm):
+class CostForm(CostDaysForm):
     period = forms.ChoiceField(
         required=False,
         choices=[(preset.value, preset.label) for preset in Preset],
@@ -143,17 +122,13 @@ WITHOUTS = {
 }
 
 
-class CallForm(DaysForm):
-    model = forms.CharField(required=False, max_length=200, strip=False)
+class CallForm(SaysWhatIsSet, CostDaysForm):
+    model = exactly("Model", is_claimed=True)
     provider = forms.ChoiceField(
         required=False, choices=[("", "Any"), *Provider.choices]
     )
-    agent_id = forms.CharField(
-        required=False, max_length=200, label="Agent", strip=False
-    )
-    workflow_id = forms.CharField(
-        required=False, max_length=200, label="Workflow", strip=False
-    )
+    agent_id = exactly("Agent", is_claimed=True)
+    workflow_id = exactly("Workflow", is_claimed=True)
     api_key = forms.CharField(
         required=False,
         max_length=60,
@@ -236,18 +211,7 @@ class CallForm(DaysForm):
             last=given["to"],
         )
 
-    @property
-    def chips(self) -> list[tuple[str, str, str]]:
-        """The filters that are set: name, label and value."""
-        return [
-            (name, str(self.fields[name].label or name.capitalize()), self._said(name))
-            for name, value in self.cleaned_data.items()
-            if value and name != "format"
-        ]
-
-    def _said(self, name: str) -> str:
-        value = self.cleaned_data[name]
-        if name == "api_key":
-            return self.key.name if self.key else str(value)
-        choices = dict(getattr(self.fields[name], "choices", []))
-        return str(choices.get(value, value))
+    def in_words(self, name: str, value: Any) -> str:
+        if name == "api_key" and self.key:
+            return self.key.name
+        return super().in_words(name, value)

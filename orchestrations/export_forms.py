@@ -13,7 +13,7 @@ from orchestrations.models import CostSource
 from receipts.evidence import MAX_RECEIPTS
 from receipts.export_file import CSV, JSONL
 from receipts.receipt_filter import ReceiptFilter
-from tenants.forms import PlainForm
+from tenants.filter_forms import DaysForm, exactly
 from tenants.models import ApiKey, Tenant
 
 RECEIPTS, INFERENCES = "receipts", "inferences"
@@ -47,7 +47,7 @@ ONLY = {
 }
 
 
-class ExportForm(PlainForm):
+class ExportForm(DaysForm):
     """Every filter is exact; those of the other kind must be empty."""
 
     what = forms.ChoiceField(choices=KINDS, label="What")
@@ -64,21 +64,12 @@ class ExportForm(PlainForm):
         super().__init__(given)
         self._tenant, self._mode = tenant, mode
         for name, label, help_text in [*OF_BOTH, *OF_RECEIPTS, *OF_INFERENCES]:
-            self.fields[name] = forms.CharField(
-                required=False, max_length=200, label=label, help_text=help_text
-            )
+            self.fields[name] = exactly(label, help_text)
         self.fields["cost_source"] = forms.ChoiceField(
             required=False,
             choices=[("", "Any"), *CostSource.choices],
             label="Who says the cost",
         )
-        for name, label in (("from", "From"), ("to", "To")):  # `from` is a keyword
-            self.fields[name] = forms.DateField(
-                required=False,
-                label=label,
-                help_text="A day, in UTC",
-                widget=forms.DateInput(attrs={"type": "date"}),
-            )
 
     @classmethod
     def from_address(cls, query: QueryDict, tenant: Tenant, mode: str) -> "ExportForm":
@@ -137,7 +128,7 @@ class ExportForm(PlainForm):
         return str(key.pk)
 
     def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
+        given = super().clean()
         what = given.get("what")
         other = INFERENCES if what == RECEIPTS else RECEIPTS
         for name in ONLY[other] if what else ():
@@ -145,9 +136,6 @@ class ExportForm(PlainForm):
                 self.add_error(name, f"{KINDS[str(what)]} have no such filter.")
         if given.get("proofs") and (what, given.get("format")) != (RECEIPTS, JSONL):
             self.add_error("proofs", "Proofs are of receipts as JSONL.")
-        first, last = given.get("from"), given.get("to")
-        if first and last and last < first:
-            self.add_error("to", "This is before the first day.")
         return given
 
     def receipt_filter(self) -> ReceiptFilter:

@@ -11,10 +11,27 @@ from lucid.api.errors import ApiError
 from lucid.api.pagination import cut, encode_id_cursor
 from lucid.list_page import chips
 from tenants.event_filter import EventFilter
-from tenants.forms import EventFilterForm
+from tenants.filter_forms import DaysForm, SaysWhatIsSet, exactly, unix_time
 from tenants.models import AccessEvent
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
+
+
+class EventFilterForm(SaysWhatIsSet, DaysForm):
+    actor = exactly("Who", "E-mail or key prefix")
+    action = exactly("What", "As api_key.revoked")
+    object = exactly("Which", "An id, exactly")
+
+    def as_filter(self, cursor: str | None) -> EventFilter:
+        given = self.cleaned_data
+        return EventFilter(
+            cursor=cursor,
+            actor=given["actor"] or None,
+            action=given["action"] or None,
+            object_id=given["object"] or None,
+            since=unix_time(self.since),
+            until=unix_time(self.until),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,3 @@
-from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django import forms
@@ -8,7 +7,6 @@ from django.core.exceptions import ValidationError
 
 from lucid.api.addresses import client_address
 from tenants import throttle
-from tenants.event_filter import EventFilter
 from tenants.models import Membership, User
 from tenants.roles import Role
 
@@ -106,53 +104,3 @@ class RemoveMemberForm(PlainForm):
         if email != self.membership.user.email:
             raise ValidationError("This is not the address of this member.")
         return email
-
-
-class EventFilterForm(PlainForm):
-    """The filters of the page of access events, as its address has them."""
-
-    actor = forms.CharField(
-        required=False, max_length=200, label="Who", help_text="E-mail or key prefix"
-    )
-    action = forms.CharField(
-        required=False, max_length=60, label="What", help_text="As api_key.revoked"
-    )
-    object = forms.CharField(
-        required=False, max_length=200, label="Which", help_text="An id, exactly"
-    )
-
-    def __init__(self, given: Any) -> None:
-        super().__init__(given)
-        for name, label in (("from", "From"), ("to", "To")):  # `from` is a keyword
-            self.fields[name] = forms.DateField(
-                required=False,
-                label=label,
-                help_text="A day, in UTC",
-                widget=forms.DateInput(attrs={"type": "date"}),
-            )
-
-    @property
-    def chips(self) -> list[tuple[str, str, str]]:
-        """The filters that are set: name, label and value."""
-        return [
-            (name, str(self.fields[name].label), str(value))
-            for name, value in self.cleaned_data.items()
-            if value
-        ]
-
-    def as_filter(self, cursor: str | None) -> EventFilter:
-        given = self.cleaned_data
-        return EventFilter(
-            cursor=cursor,
-            actor=given["actor"] or None,
-            action=given["action"] or None,
-            object_id=given["object"] or None,
-            since=unix_time(given["from"], time.min),
-            until=unix_time(given["to"], time(23, 59, 59)),
-        )
-
-
-def unix_time(day: date | None, hour: time) -> int | None:
-    if day is None:
-        return None
-    return max(int(datetime.combine(day, hour, UTC).timestamp()), 0)

@@ -464,7 +464,7 @@ class TestThePage:
             ({"what": "nonsense"}, "is not one of the available choices"),
             ({"format": "pdf"}, "is not one of the available choices"),
             ({"from": "yesterday"}, "Enter a valid date"),
-            ({"from": "2026-02-02", "to": "2026-02-01"}, "before the first day"),
+            ({"from": "2026-02-02", "to": "2026-02-01"}, "after the last day"),
             ({"api_key": "lk_live_x", "what": "inferences"}, "There is no such key"),
             ({"workflow_id": "w"}, "Receipts have no such filter."),
             ({"cost_source": "unpriced"}, "Receipts have no such filter."),
