@@ -38,7 +38,10 @@ def main() -> None:
     if PAGES in arguments.only:
         with large_site(arguments.keep) as site:
             print(_table(_shown(pages(site, effort))))
-        print(f"\nPostgreSQL {site.postgres}, {site.workers} workers, one client.")
+        print(
+            f"\nPostgreSQL {site.postgres}, {site.workers} workers, one client."
+            f" Load average before: {busy:.1f}."
+        )
 
 
 def _arguments() -> argparse.Namespace:

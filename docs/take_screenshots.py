@@ -31,12 +31,11 @@ MOST_BYTES = 200_000
 
 class Shot(NamedTuple):
     name: str
-    path: str  # {run} and {receipt} are of the demo
+    path: str  # names in braces are of the demo; what is after # is scrolled to
     scheme: str = "light"
     width: int = WIDE
     press: str = ""  # a button
     wait_for: str = ""  # words, once it is pressed
-    of: str = ""  # the part to show: a selector
 
 
 SHOTS = [
@@ -47,14 +46,13 @@ SHOTS = [
     Shot("receipt-phone", "/receipts/{receipt}", width=PHONE),
     Shot(
         "verified-here",
-        "/receipts/{receipt}",
+        "/receipts/{receipt}#verify-here",
         press="Verify in this browser",
         wait_for="verified in this browser",
-        of="#verify-here",
     ),
     Shot("orchestrations", "/orchestrations"),
     Shot("orchestration", "/orchestrations/{run}"),
-    Shot("orchestration-incomplete", "/orchestrations/{gap}"),
+    Shot("orchestration-incomplete", "/orchestrations/{gap}#sequence"),
     Shot("costs", "/costs?by=agent"),
     Shot("costs-dark", "/costs", "dark"),
     Shot("calls", "/costs/calls"),
@@ -145,9 +143,11 @@ def log_in(page: Page, demo: Demo) -> None:
     page.get_by_role("button", name="Log out").wait_for()
 
 
-def take(browser: Browser, demo: Demo, session: Any, shot: Shot) -> None:
+def take(
+    browser: Browser, url: str, session: Any, names: dict[str, str], shot: Shot
+) -> None:
     context = browser.new_context(
-        base_url=demo.url,
+        base_url=url,
         storage_state=session,
         viewport={"width": shot.width, "height": HEIGHT},
         color_scheme="dark" if shot.scheme == "dark" else "light",
@@ -155,26 +155,24 @@ def take(browser: Browser, demo: Demo, session: Any, shot: Shot) -> None:
         timezone_id="Europe/Berlin",
     )
     page = context.new_page()
-    path = shot.path.format_map(demo.names()) if "{" in shot.path else shot.path
-    # The demo's data is test data.
-    answer = page.goto(f"{path}{'&' if urlsplit(path).query else '?'}mode=test")
+    address = urlsplit(shot.path.format_map(names))
+    # All data of the demo is test data.
+    query = "&".join(filter(None, [address.query, "mode=test"]))
+    answer = page.goto(address._replace(query=query).geturl())
     if answer is None or answer.status != 200:
         sys.exit(f"{shot.path}: {answer and answer.status}")
     if shot.press:
         page.get_by_role("button", name=shot.press).click()
         page.get_by_text(shot.wait_for).first.wait_for()
     file = FOLDER / f"{shot.name}.png"
-    if shot.of:
-        page.locator(shot.of).screenshot(path=file)
-    else:
-        page.screenshot(path=file)
+    page.screenshot(path=file)
     context.close()
     print(f"{file.name}: {file.stat().st_size // 1000} kB")
     if file.stat().st_size > MOST_BYTES:
         sys.exit(f"{file.name} is too large to be kept.")
 
 
-def main(names: list[str]) -> None:
+def main(wanted: list[str]) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("There is no Chromium: apt-get install chromium")
@@ -185,9 +183,10 @@ def main(names: list[str]) -> None:
         context = browser.new_context(base_url=started.url)
         log_in(context.new_page(), started)
         session = context.storage_state()
+        found = started.names()
         for shot in SHOTS:
-            if not names or shot.name in names:
-                take(browser, started, session, shot)
+            if not wanted or shot.name in wanted:
+                take(browser, started.url, session, found, shot)
         browser.close()
 
 
