@@ -19,10 +19,12 @@ MISSED = """() => [...document.querySelectorAll(
 FOCUS = """() => {
   const it = document.activeElement;
   if (it === document.body) return null;
-  (window.reached ??= new Set()).add(it);
+  const isNew = !(window.reached ??= new Set()).has(it);
+  window.reached.add(it);
   const {left, right, top, bottom} = it.getBoundingClientRect();
   const style = getComputedStyle(it);
   return {
+    isNew,
     html: it.outerHTML.slice(0, 120),
     isMarked: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0,
     isInSight: right > 0 && bottom > 0 && left < innerWidth && top < innerHeight,
@@ -38,7 +40,8 @@ def walk(page):
         focus = page.evaluate(FOCUS)
         if focus is None:
             return stops
-        stops.append(focus)
+        if focus["isNew"]:  # and no further part of a field for dates
+            stops.append(focus)
     raise AssertionError("Tab has no end on this page")
 
 
