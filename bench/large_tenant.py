@@ -4,6 +4,9 @@ Ten million inferences in 312,500 runs, of which the newest million have receipt
 signed with the log's key, in a log whose tiles, head and checkpoint are as if the
 server had written them. The rollups are sums over these inferences. There are rare
 values of every name that lists filter by, and two hundred thousand access events.
+
+Two things are not as the server leaves them, and no page's time depends on them: runs
+have no receipt of their ending, and the tree over a run's calls is zeros.
 """
 
 import hashlib
