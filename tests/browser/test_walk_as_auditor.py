@@ -19,18 +19,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tenants.page_access import DOORS
 from tests.browser.conftest import log_in
 from tests.browser.recorded import DEAR, NAME_OF_DEAR
 from tests.slow.server import clean_environment
 
-IS_READY = {door.name for door in DOORS} >= {"costs", "orchestrations", "receipts"}
-
-pytestmark = [
-    pytest.mark.slow,
-    # Goes away by itself once there are these pages.
-    pytest.mark.skipif(not IS_READY, reason="the pages are not all there yet"),
-]
+pytestmark = pytest.mark.slow
 
 MINUTES = 10
 VERIFIED = re.compile("Valid: .*verified in this browser")

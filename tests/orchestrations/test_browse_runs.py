@@ -182,6 +182,7 @@ def test_days_bound_the_start_both_included(alice, analyst, since, until, expect
         ({"status": "asleep"}, "Select a valid choice"),
         ({"from": "yesterday"}, "Enter a valid date"),
         ({"to": "2026-13-01"}, "Enter a valid date"),
+        ({"from": "2026-01-03", "to": "2026-01-01"}, "This is after the last day"),
         ({"min_cost": "NaN"}, "Enter a number"),
         ({"min_cost": "-1"}, "greater than or equal to 0"),
         ({"min_cost": "0.000000001"}, "no more than 8 decimal places"),
