@@ -4,19 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery, Sum
+from django.db.models import Count, Max, Min
 
-from orchestrations.costs import Period
-from orchestrations.models import (
-    Budget,
-    Inference,
-    MonthSpend,
-    Orchestration,
-    Outcome,
-    UsageDay,
-)
+from orchestrations.models import Inference, Orchestration, Outcome
+from orchestrations.monthly_budget import MonthlyBudget, budget_of
 from orchestrations.overview import Whose
-from orchestrations.tenant_usage import this_month
 
 NEWEST_RUNS = 200
 MOST_CALLS = 5_000  # of those runs that are looked through: some 15 ms
@@ -77,57 +69,10 @@ def _newest_ended(whose: Whose) -> list[str]:
     return ids
 
 
-@dataclass(frozen=True)
-class Unpriced:
-    model: str
-    provider: str
-    calls: int
-
-
-def unpriced_models(whose: Whose, period: Period) -> list[Unpriced]:
-    """Return models without a price by now, those of most calls first."""
-    tenant_id, mode = whose
-    days = UsageDay.objects.filter(
-        Q(unpriced__gt=F("priced_later")),
-        tenant_id=tenant_id,
-        mode=mode,
-        day__range=(period.first, period.last),
-    )
-    calls = Sum(F("unpriced") - F("priced_later"))
-    rows = days.order_by().values_list("model", "provider").annotate(calls=calls)
-    return [Unpriced(*row) for row in rows.order_by("-calls", "model")[:MOST_COUNTED]]
-
-
-@dataclass(frozen=True)
-class Spending:
-    """A budget of which little is left."""
-
-    limit: Decimal
-    spent: Decimal
-    month: date
-
-    @property
-    def is_passed(self) -> bool:
-        return self.spent >= self.limit
-
-    @property
-    def percent(self) -> int:
-        return int(100 * self.spent / self.limit) if self.limit else 100
-
-
-def spending_near_budget(whose: Whose) -> Spending | None:
-    tenant_id, mode = whose
-    months = MonthSpend.objects.filter(
-        tenant_id=OuterRef("tenant_id"), mode=OuterRef("mode"), month=this_month()
-    )
-    budgets = Budget.objects.filter(tenant_id=tenant_id, mode=mode)
-    row = budgets.annotate(spent=Subquery(months.values("spent"))).first()
-    if row is None:
-        return None
-    spent = row.spent or Decimal(0)
-    if spent < NEAR * row.limit:
-        return None
-    return Spending(row.limit, spent, this_month())
+def budget_near_its_end(whose: Whose) -> MonthlyBudget | None:
+    budget = budget_of(*whose)
+    is_near = budget and budget.spent >= NEAR * budget.limit
+    return budget if is_near else None
 
 
 def unknown_calls(whose: Whose, since: date) -> int:

@@ -1,6 +1,5 @@
 """What is to be exported, as the form of the page asks for it, and its address."""
 
-from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -8,12 +7,12 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
-from orchestrations.inference_export import InferenceFilter
+from orchestrations.call_filter import CallFilter
 from orchestrations.models import CostSource
 from receipts.evidence import MAX_RECEIPTS
 from receipts.export_file import CSV, JSONL
 from receipts.receipt_filter import ReceiptFilter
-from tenants.filter_forms import DaysForm, exactly
+from tenants.filter_forms import DaysForm, exactly, unix_time
 from tenants.models import ApiKey, Tenant
 
 RECEIPTS, INFERENCES = "receipts", "inferences"
@@ -142,22 +141,20 @@ class ExportForm(DaysForm):
         given = self.cleaned_data
         names = [*(name for name, _, _ in OF_BOTH), *ONLY[RECEIPTS]]
         asked: dict[str, Any] = {name: given[name] or None for name in names}
-        asked["since"] = _seconds(given["from"], time.min)
-        asked["until"] = _seconds(given["to"], time.max)
+        asked["since"] = unix_time(self.since)
+        asked["until"] = unix_time(self.until)
         return ReceiptFilter(**asked)
 
-    def inference_filter(self) -> InferenceFilter:
+    def call_filter(self) -> CallFilter:
         given = self.cleaned_data
-        names = [*(name for name, _, _ in OF_BOTH), "workflow_id", "cost_source"]
-        return InferenceFilter(
+        return CallFilter(
+            model=given["model"] or None,
+            provider=given["provider"] or None,
+            agent_id=given["agent_id"] or None,
+            workflow_id=given["workflow_id"] or None,
             api_key_id=UUID(given["api_key"]) if given["api_key"] else None,
+            orchestration_id=given["orchestration_id"] or None,
+            cost_source=given["cost_source"] or None,
             first=given["from"],
             last=given["to"],
-            **{name: given[name] or None for name in names},
         )
-
-
-def _seconds(day: date | None, hour: time) -> int | None:
-    if day is None:
-        return None
-    return max(int(datetime.combine(day, hour, UTC).timestamp()), 0)

@@ -65,7 +65,7 @@ class _Wanted:
 
     def rows(self) -> QuerySet[Any]:
         if self.kind == INFERENCES:
-            return self.form.inference_filter().passing(self.log)
+            return inference_export.passing(self.form.call_filter(), self.log)
         receipts = self.form.receipt_filter().in_log_order(self.tenant.pk, self.mode)
         return receipts.filter(leaf_index__lt=self.log.size)
 

@@ -1,8 +1,6 @@
 """Inferences as rows of an export, in the order in which they were recorded."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from lucid.api.connections import give_back
 from lucid.isolation import working_for
+from orchestrations.call_filter import CallFilter
 from orchestrations.models import NOBODY, Inference
 from orchestrations.money import plain
 from orchestrations.usage import TOKEN_COUNTS
@@ -30,40 +29,15 @@ HEAD = (
 )
 
 
-@dataclass(frozen=True)
-class InferenceFilter:
-    """None of a name: any. The days are whole ones in UTC, by our clock."""
-
-    model: str | None = None
-    provider: str | None = None
-    agent_id: str | None = None
-    workflow_id: str | None = None
-    orchestration_id: str | None = None
-    cost_source: str | None = None
-    api_key_id: UUID | None = None
-    first: date | None = None
-    last: date | None = None
-
-    def passing(self, log: Log) -> QuerySet[Inference]:
-        """Return the inferences that pass, of those the log has at its size."""
-        names = [name for name in self.__dataclass_fields__ if name not in _DAYS]
-        given = {name: getattr(self, name) for name in names}
-        named = {name: value for name, value in given.items() if value is not None}
-        rows = Inference.objects.filter(
-            tenant_id=log.tenant_id, mode=log.mode, leaf_index__lt=log.size, **named
-        )
-        if self.first:
-            rows = rows.filter(recorded_at__gte=_midnight(self.first))
-        if self.last:
-            rows = rows.filter(recorded_at__lt=_midnight(self.last + timedelta(days=1)))
-        return rows
-
-
-_DAYS = ("first", "last")
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+def passing(calls: CallFilter, log: Log) -> QuerySet[Inference]:
+    """Return the inferences that pass, of those the log has at its size."""
+    return Inference.objects.filter(
+        calls.passing,
+        calls.times,
+        tenant_id=log.tenant_id,
+        mode=log.mode,
+        leaf_index__lt=log.size,
+    )
 
 
 def rows_of(rows: QuerySet[Inference], log: Log, file_format: str) -> Iterator[Chunk]:

@@ -31,8 +31,9 @@ class MonthlyBudget:
         return self.spent >= self.limit
 
     @property
-    def percent(self) -> str:
-        return self.share.percent
+    def percent(self) -> int:
+        """Whole ones, rounded down: a little that is left is something."""
+        return int(100 * self.spent / self.limit) if self.limit else 100
 
     @property
     def share(self) -> Share:

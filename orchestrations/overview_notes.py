@@ -8,6 +8,7 @@ from functools import partial
 from orchestrations import attention
 from orchestrations.overview import Whose
 from orchestrations.overview_doors import Doors
+from orchestrations.unpriced_models import unpriced_models
 from receipts.log_health import Health
 from receipts.models import SigningKey
 from tenants.models import ApiKey
@@ -65,12 +66,12 @@ def _ending(key: SigningKey) -> str:
 
 
 def _on_budget(whose: Whose, doors: Doors) -> Iterator[Note]:
-    near = attention.spending_near_budget(whose)
+    near = attention.budget_near_its_end(whose)
     if near is None:
         return
     month = {"from": near.month, "to": doors.period.last}
     spent = f"{total(near.spent)} of {total(near.limit)}"
-    if near.is_passed:
+    if near.is_used_up:
         words = f"This month's budget is used up: {spent}."
     else:
         words = f"{near.percent} % of this month's budget is spent: {spent}."
@@ -78,7 +79,7 @@ def _on_budget(whose: Whose, doors: Doors) -> Iterator[Note]:
         Link("What it was spent on", doors.page("costs", Right.READ_COSTS, **month)),
         Link("Budget", doors.page("settings", Right.MANAGE_SETTINGS)),
     )
-    yield Note(words, links, is_bad=near.is_passed)
+    yield Note(words, links, is_bad=near.is_used_up)
 
 
 def _on_runs(whose: Whose, doors: Doors) -> Iterator[Note]:
@@ -95,7 +96,7 @@ def _on_runs(whose: Whose, doors: Doors) -> Iterator[Note]:
 
 
 def _on_prices(whose: Whose, doors: Doors) -> Iterator[Note]:
-    models = attention.unpriced_models(whose, doors.period)
+    models = unpriced_models(*whose, doors.period, attention.MOST_COUNTED)
     if not models:
         return
     calls = sum(row.calls for row in models)

@@ -23,47 +23,32 @@ KIND = "receipt"
 
 def note_reading(request: HttpRequest, receipt: Receipt) -> None:
     """Note that the person who is logged in reads a receipt."""
-    events.record(
-        events.person(request),
-        "receipt.read",
-        tenant_id=receipt.tenant_id,
-        kind=KIND,
-        object_id=receipt.pk,
-    )
+    _note(events.person(request), "receipt.read", receipt)
 
 
 def note_verification(request: Request, receipt: Receipt, checked: Checked) -> None:
     """Note that a program had a receipt verified, and what came of it."""
-    events.record(
-        acting(request),
-        "receipt.verified",
-        tenant_id=receipt.tenant_id,
-        kind=KIND,
-        object_id=receipt.pk,
-        after={"verdict": str(checked.verdict)},
-    )
+    _note(acting(request), "receipt.verified", receipt, verdict=str(checked.verdict))
 
 
 def note_check(request: HttpRequest, receipt: Receipt, checked: Checked) -> None:
     """Note that the person who is logged in had a receipt checked by this server."""
-    events.record(
-        events.person(request),
-        "receipt.verified",
-        tenant_id=receipt.tenant_id,
-        kind=KIND,
-        object_id=receipt.pk,
-        after={"verdict": str(checked.verdict)},
-    )
+    person = events.person(request)
+    _note(person, "receipt.verified", receipt, verdict=str(checked.verdict))
 
 
 def note_download(request: HttpRequest, receipt: Receipt, filename: str) -> None:
+    _note(events.person(request), "receipt.downloaded", receipt, file=filename)
+
+
+def _note(actor: events.Actor, action: str, receipt: Receipt, **after: str) -> None:
     events.record(
-        events.person(request),
-        "receipt.downloaded",
+        actor,
+        action,
         tenant_id=receipt.tenant_id,
         kind=KIND,
         object_id=receipt.pk,
-        after={"file": filename},
+        after=after or None,
     )
 
 

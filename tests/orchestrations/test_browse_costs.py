@@ -438,7 +438,7 @@ class TestBudget:
         self.spend(acme, 5000, 1230)
         text = said(page(analyst))
         assert "$12.30 of the $50.00" in text
-        assert "24.6 %; $37.70 are left" in text
+        assert "24 %; $37.70 are left" in text
 
     def test_that_is_passed_is_said_to_be(self, acme, analyst):
         self.spend(acme, 5000, 6000)

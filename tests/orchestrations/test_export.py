@@ -16,6 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orchestrations import inference_export
+from orchestrations.call_filter import CallFilter
 from orchestrations.models import Inference
 from receipts import canonical, evidence, manifest
 from receipts.bundle_verifier import verify_bundle
@@ -204,7 +205,7 @@ class TestInferences:
         tenant = first.tenant_id
         log = Receipt.objects.get(pk=first.pk).log
         monkeypatch.setattr(inference_export, "CHUNK", 2)
-        rows = inference_export.InferenceFilter().passing(log)
+        rows = inference_export.passing(CallFilter(), log)
         for same in (False, True):
             if same:
                 rows.update(recorded_at=first.recorded_at)
