@@ -33,7 +33,7 @@ demo: .venv/installed .venv/installed-demo ## The same, with a real model behind
 	@exec $(PYTHON) manage.py demo
 
 test: .venv/installed-dev ## Run the test suite (on PostgreSQL where there is one)
-	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow"
+	@PYTHONDEVMODE=1 $(PYTHON) -m pytest -m "not slow" --numprocesses auto --dist loadfile
 
 test-slow: .venv/installed-dev ## Run what takes minutes: servers killed under load, a real model, Go, a browser
 	@command -v chromium >/dev/null || echo "The pages are not looked at, for want of a browser: apt-get install chromium"

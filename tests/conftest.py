@@ -5,6 +5,7 @@ emptied. So every test works in tenants of its own and nothing is ever flushed: 
 keeps tests apart is what keeps tenants apart.
 """
 
+import os
 import secrets
 import uuid
 from collections.abc import Iterator
@@ -26,13 +27,17 @@ hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
 
+# Each process of a parallel run has a database and a role of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
 def _use_a_file(sqlite: dict[str, Any]) -> None:
     """In memory, Django's default for tests, a reader would lock a writer out."""
-    sqlite["TEST"]["NAME"] = f"{sqlite['NAME']}-test"
+    sqlite["TEST"]["NAME"] = f"{sqlite['NAME']}-test{WORKER}"
     sqlite["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # nobody crashes
 
 
-ROLE = "lucid_tests"
+ROLE = f"lucid_tests{WORKER}"
 
 
 def _serve_under_role() -> None:
@@ -109,6 +114,8 @@ def _as_operator() -> Iterator[None]:
 def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
     if connection.vendor == "sqlite":
         _use_a_file(connection.settings_dict)
+    elif WORKER:
+        connection.settings_dict["TEST"]["NAME"] = f"test_{_name()}{WORKER}"
     # For nobody: CREATE DATABASE is a message of its own.
     with django_db_blocker.unblock(), working_for():
         created = setup_databases(verbosity=0, interactive=False)
