@@ -61,6 +61,7 @@ class Filling:
         self._do("months", statements.MONTHS)
         self._do("costs of runs", statements.COSTS_OF_RUNS)
         self._do("days of runs", statements.RUN_DAYS)
+        self._do("months of runs", statements.RUN_MONTHS)
         self._do("access events", statements.ACCESS_EVENTS, place)
         with without_indexes(self._connection, "receipts_receipt"):
             self._receipts()

@@ -182,6 +182,13 @@ RUN_DAYS = f"""
     ) AS of_run
     GROUP BY tenant_id, mode, day, dimension, value, status, band
 """
+RUN_MONTHS = """
+    INSERT INTO orchestrations_runmonth
+        (tenant_id, mode, month, dimension, value, cost_band, runs, cost)
+    SELECT tenant_id, mode, date_trunc('month', day)::date, dimension, value, cost_band,
+        sum(runs), sum(cost)
+    FROM orchestrations_runday GROUP BY 1, 2, 3, 4, 5, 6
+"""
 ACCESS_EVENTS = f"""
     INSERT INTO tenants_accessevent (
         id, tenant_id, recorded_at, action, actor_kind, actor_id, actor_name, address,

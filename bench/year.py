@@ -5,6 +5,7 @@ names every day. No inference is written: what reads rollups reads nothing else.
 """
 
 import sys
+from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -24,7 +25,7 @@ KEY = UUID(int=7)
 
 
 def fill(slug: str) -> None:
-    from orchestrations.models import RunDay, UsageDay
+    from orchestrations.models import RunDay, RunMonth, UsageDay
     from tenants.models import Tenant
 
     tenant = Tenant.objects.get(slug=slug)
@@ -74,10 +75,33 @@ def fill(slug: str) -> None:
         ),
         batch_size=2000,
     )
+    days_of = Counter(day.replace(day=1) for day in DAYS)
+    RunMonth.objects.bulk_create(
+        (
+            RunMonth(
+                tenant=tenant,
+                mode="live",
+                month=month,
+                dimension=dimension,
+                value=value,
+                cost_band=band,
+                runs=days * (RUNS // (len(DAYS) * len(BANDS))),
+                cost=Decimal(400) * days,
+            )
+            for month, days in days_of.items()
+            for dimension, values in dimensions.items()
+            for value in values
+            for band in BANDS
+        ),
+        batch_size=2000,
+    )
 
     # As autovacuum does within a minute of so many rows.
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE orchestrations_usageday, orchestrations_runday")
+        cursor.execute(
+            "ANALYZE orchestrations_usageday, orchestrations_runday,"
+            " orchestrations_runmonth"
+        )
 
 
 if __name__ == "__main__":

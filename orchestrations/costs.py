@@ -4,6 +4,7 @@ A year of them is some ten thousand rows, whatever was recorded. Both periods th
 are compared are added up in one pass, in the database, as integers.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
@@ -12,9 +13,10 @@ from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
-from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet, Sum, Value
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, Sum
 
 from orchestrations.bands import COSTS
+from orchestrations.ended_runs import Asked, Band, bands_of
 from orchestrations.models import RunDay, UsageDay
 from orchestrations.money import from_nanocents, quantize
 
@@ -181,11 +183,12 @@ class _Rows:
 
     def __init__(self, tenant_id: UUID, mode: str, period: Period) -> None:
         days = (period.previous().first, period.last)
+        self._whose = tenant_id, mode
+        self._period = period
         whose = {"tenant_id": tenant_id, "mode": mode, "day__range": days}
         # To group by it costs half of what two FILTERs of every sum do.
         current = ExpressionWrapper(Q(day__gte=period.first), BooleanField())
         self._usage_days = UsageDay.objects.filter(**whose).annotate(current=current)
-        self._run_days = RunDay.objects.filter(**whose).annotate(current=current)
 
     def usage(self) -> dict[Place, Usage]:
         rows = self._usage_days.values_list("current").annotate(**SUMS)
@@ -209,36 +212,48 @@ class _Rows:
         return shown | _placed(earlier)
 
     def runs(self) -> dict[Place, Runs]:
-        rows = self._run_days.filter(dimension="")
-        return _counted(rows, Value(ALL))
+        now = self._asked(self._period)
+        before = self._asked(self._period.previous(), current=False)
+        return _counted(bands_of(now, before))
+
+    def _asked(self, period: Period, **options: Any) -> Asked:
+        return Asked(*self._whose, period.first, period.last, **options)
 
     def runs_by(
         self, group_by: GroupBy, among: Iterable[Place] | None
     ) -> dict[Place, Runs]:
-        rows = self._run_days.filter(current=True)
         if group_by == GroupBy.DAY:
-            return _counted(rows.filter(dimension=""), F("day"))
-        rows = rows.filter(dimension=group_by.value)
-        if among is not None:
-            rows = rows.filter(value__in={str(key) for _, key in among})
-        runs = _counted(rows, F("value"))
+            return self._runs_by_day()
+        values = None if among is None else {str(key) for _, key in among}
+        asked = self._asked(self._period, dimension=group_by.value, among=values)
+        runs = _counted(bands_of(asked))
         if group_by == GroupBy.API_KEY:
             return {
                 (current, UUID(str(key))): it for (current, key), it in runs.items()
             }
         return runs
 
+    def _runs_by_day(self) -> dict[Place, Runs]:
+        tenant_id, mode = self._whose
+        days = (self._period.first, self._period.last)
+        rows = RunDay.objects.filter(
+            tenant_id=tenant_id, mode=mode, dimension="", day__range=days
+        )
+        counted: dict[Place, Runs] = defaultdict(Runs)
+        bands = rows.values_list("day", "cost_band")
+        for day, *of_band in bands.annotate(runs=Sum("runs"), cost=Sum("cost")):
+            counted[True, day].add(*of_band)
+        return counted
+
 
 def _placed(rows: Iterable[tuple[Any, ...]]) -> dict[Place, Usage]:
     return {(current, key): Usage(*sums) for current, key, *sums in rows}
 
 
-def _counted(rows: "QuerySet[RunDay, Any]", key: F | Value) -> dict[Place, Runs]:
-    counted: dict[Place, Runs] = {}
-    sums = {"sum_runs": Sum("runs"), "sum_cost": Sum("cost")}
-    bands = rows.annotate(key=key).values_list("current", "key", "cost_band")
-    for current, name, band, runs, cost in bands.annotate(**sums):
-        counted.setdefault((current, name), Runs()).add(band, runs, cost)
+def _counted(bands: Iterable[Band]) -> dict[Place, Runs]:
+    counted: dict[Place, Runs] = defaultdict(Runs)
+    for current, value, band, runs, cost in bands:
+        counted[current, value].add(band, runs, cost)
     return counted
 
 

@@ -24,6 +24,7 @@ from orchestrations.models import (
     MonthSpend,
     Orchestration,
     RunDay,
+    RunMonth,
     Step,
     UsageDay,
     UsageHour,
@@ -35,6 +36,7 @@ from orchestrations.recount import (
     Call,
     Names,
     RunsOfDay,
+    RunsOfMonth,
     RunTotals,
     StepTaken,
     UsageOfDay,
@@ -48,6 +50,7 @@ CHUNK = 2000  # rows fetched at a time
 RUNS_AT_ONCE = 200
 # What names a row of a table beside its day, and the sums in it.
 RUN_PLACE = ("dimension", "value", "status", "cost_band")
+RUN_MONTH_PLACE = ("dimension", "value", "cost_band")
 RUN_SUMS = ("runs", "cost")
 DAY_PLACE = Names._fields
 HOUR_PLACE = ("hour", *Names._fields, "latency_band")
@@ -205,23 +208,37 @@ class _Books:
         return map(StepTaken._make, ordered.iterator(chunk_size=CHUNK))
 
     def _stored(
-        self, model: Any, place: tuple[str, ...], sums: tuple[str, ...]
+        self,
+        model: Any,
+        place: tuple[str, ...],
+        sums: tuple[str, ...],
+        time: str = "day",
     ) -> Iterator[tuple[date, Rows]]:
         """Read a rollup table: for each day, sums by what they are of."""
-        rows = model.objects.filter(**self._whose).order_by("day")
-        values = rows.values_list("day", *place, *sums).iterator(chunk_size=CHUNK)
+        rows = model.objects.filter(**self._whose).order_by(time)
+        values = rows.values_list(time, *place, *sums).iterator(chunk_size=CHUNK)
         end = 1 + len(place)
         for day, same_day in groupby(values, lambda row: row[0]):
             yield day, {row[1:end]: row[end:] for row in same_day}
 
     def check_runs(self, advance: Advance) -> None:
+        months: dict[date, RunsOfMonth] = defaultdict(RunsOfMonth)
         expected = self._run_days(advance)
         found = self._stored(RunDay, RUN_PLACE, RUN_SUMS)
         for day, (runs, stored) in _aligned(expected, found):
             rows = runs.rows if runs else {}
             _compare(RunDay, day, RUN_PLACE, RUN_SUMS, rows, stored or {})
+            months[month_of(day)].add(rows)
+        self._check_run_months(months)
         for _ in self._added_up(self.runs.filter(ended_at=None), advance):
             pass  # still running: only their totals are checked
+
+    def _check_run_months(self, months: Mapping[date, RunsOfMonth]) -> None:
+        found = dict(self._stored(RunMonth, RUN_MONTH_PLACE, RUN_SUMS, "month"))
+        for month in sorted(months.keys() | found.keys()):
+            rows = months[month].rows if month in months else {}
+            stored = found.get(month, {})
+            _compare(RunMonth, month, RUN_MONTH_PLACE, RUN_SUMS, rows, stored, "month")
 
     def _run_days(self, advance: Advance) -> Iterator[tuple[date, RunsOfDay]]:
         ended = self.runs.exclude(ended_at=None).order_by("ended_at", "pk")
@@ -297,6 +314,7 @@ def _compare(
     columns: tuple[str, ...],
     expected: Rows,
     found: Rows,
+    time: str = "day",
 ) -> None:
     """Compare a day's rows; one that is not there is one of zeros."""
     if expected == found:
@@ -305,7 +323,7 @@ def _compare(
     for names in sorted(expected.keys() | found.keys(), key=str):
         pair = expected.get(names, zeros), found.get(names, zeros)
         if pair[0] != pair[1]:
-            key = {"day": day, **dict(zip(place, names, strict=True))}
+            key = {time: day, **dict(zip(place, names, strict=True))}
             sums = (dict(zip(columns, row, strict=True)) for row in pair)
             raise _Different(model, key, *_differing(*sums))
 

@@ -1,12 +1,12 @@
 """What each record adds to the rollups, derived from the record alone.
 
 Written apart from the books that it is compared with, and without a database.
-Decimals are cents. UsageDay, UsageHour, RunDay and MonthSpend in the models say what
-the rows mean.
+Decimals are cents. UsageDay, UsageHour, RunDay, RunMonth and MonthSpend in the models
+say what the rows mean.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -222,6 +222,18 @@ class RunsOfDay:
 
     def add(self, totals: RunTotals, status: str) -> None:
         for place, sums in totals.run_rows(status):
+            self.rows[place] = _plus(self.rows.get(place), sums)
+
+
+class RunsOfMonth:
+    """The rows of one month in RunMonth."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str, int], tuple[Any, ...]] = {}
+
+    def add(self, of_day: Mapping[RunPlace, tuple[Any, ...]]) -> None:
+        for (dimension, value, _, band), sums in of_day.items():
+            place = dimension, value, band
             self.rows[place] = _plus(self.rows.get(place), sums)
 
 

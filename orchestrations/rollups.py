@@ -10,6 +10,7 @@ from orchestrations.tables import (
     ADD_DAYS,
     ADD_HOURS,
     ADD_RUN_DAYS,
+    ADD_RUN_MONTHS,
     ADD_SPEND,
     DAY,
     SPENT_BY,
@@ -82,8 +83,18 @@ class Rollups:
             (ADD_DAYS, day_rows),
             (ADD_HOURS, [_sums_row(*item) for item in self._hours.items()]),
             (ADD_RUN_DAYS, [(*key, *sums) for key, sums in self._run_days.items()]),
+            (ADD_RUN_MONTHS, self._run_months()),
             (ADD_SPEND, months),
         ]
+
+    def _run_months(self) -> list[Row]:
+        added: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
+        for key, (runs, cost) in self._run_days.items():
+            tenant_id, mode, day, dimension, value, _, band = key
+            month = added[tenant_id, mode, day.replace(day=1), dimension, value, band]
+            month[0] += runs
+            month[1] += cost
+        return [(*key, *sums) for key, sums in added.items()]
 
 
 def _add_sums(to: dict[Row, dict[str, int]], key: Row, sums: dict[str, int]) -> None:

@@ -135,6 +135,13 @@ RUN_DAY: Columns = {
     "cost_band": SMALLINT,
 }
 MONTH: Columns = {**LOG, "month": DATE}
+RUN_MONTH: Columns = {
+    **MONTH,
+    "dimension": TEXT,
+    "value": TEXT,
+    "cost_band": SMALLINT,
+}
+RUN_SUMS: Columns = {"runs": BIGINT, "cost": BIGINT}
 RECEIPT_ID: Columns = {"receipt_id": UUID_}
 ATTEMPT: Columns = {
     **RECEIPT_ID,
@@ -215,5 +222,6 @@ SET_ENDINGS = change(
 )
 ADD_DAYS = add("orchestrations_usageday", DAY, SUMS | CORRECTIONS)
 ADD_HOURS = add("orchestrations_usagehour", HOUR, SUMS)
-ADD_RUN_DAYS = add("orchestrations_runday", RUN_DAY, {"runs": BIGINT, "cost": BIGINT})
+ADD_RUN_DAYS = add("orchestrations_runday", RUN_DAY, RUN_SUMS)
+ADD_RUN_MONTHS = add("orchestrations_runmonth", RUN_MONTH, RUN_SUMS)
 ADD_SPEND = add("orchestrations_monthspend", MONTH, {"spent": BIGINT})

@@ -7,7 +7,14 @@ need no constraint.
 """
 
 from orchestrations.models.gateway import Attempt, ContentSalts, ProviderCredential
-from orchestrations.models.rollups import MonthSpend, RunDay, Usage, UsageDay, UsageHour
+from orchestrations.models.rollups import (
+    MonthSpend,
+    RunDay,
+    RunMonth,
+    Usage,
+    UsageDay,
+    UsageHour,
+)
 from orchestrations.models.runs import (
     NOBODY,
     NOT_COMPLETED,
@@ -38,6 +45,7 @@ __all__ = [
     "Provider",
     "ProviderCredential",
     "RunDay",
+    "RunMonth",
     "Step",
     "Tokens",
     "Usage",

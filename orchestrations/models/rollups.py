@@ -146,6 +146,33 @@ class RunDay(TenantOwned):
         return f"{self.day} {self.dimension} {self.value}"
 
 
+class RunMonth(TenantOwned):
+    """RunDay's rows of a calendar month in one, however the runs ended.
+
+    A year of RunDay is some 100,000 rows of a dimension, of this some 10,000.
+    """
+
+    tenant = tenant_of_row()
+    mode = models.CharField(max_length=4, choices=Mode.choices)
+    month = models.DateField()  # its first day
+    dimension = models.CharField(max_length=11)
+    value = models.CharField(max_length=200)
+    cost_band = models.SmallIntegerField()
+    runs = models.BigIntegerField(default=0)
+    cost = CentsField(default=Decimal(0))
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "mode", "dimension", "month", "value", "cost_band"],
+                name="orchestrations_runmonth_unique",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.dimension} {self.value}"
+
+
 class MonthSpend(TenantOwned):
     """What a tenant's calls and steps cost in a calendar month, UTC."""
 

@@ -18,6 +18,7 @@ from orchestrations.models import (
     MonthSpend,
     Orchestration,
     RunDay,
+    RunMonth,
     Step,
     UsageDay,
     UsageHour,
@@ -27,7 +28,7 @@ from tests.conftest import new_caller
 from tests.orchestrations.usage_rows import Ledger
 
 BEGIN = datetime(2026, 10, 20, 22, tzinfo=UTC)
-ROLLUPS = (UsageDay, UsageHour, RunDay, MonthSpend)
+ROLLUPS = (UsageDay, UsageHour, RunDay, RunMonth, MonthSpend)
 
 
 def busy(caller) -> Ledger:
@@ -242,6 +243,20 @@ class TestADifference:
         rows = first(RunDay, alice, dimension=dimension, cost_band__gt=0)
         RunDay.objects.filter(pk__in=rows.values("pk")).update(**columns)
         assert difference(alice).table == "RunDay"
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"runs": 7},
+            {"cost": Decimal("0.5")},
+            {"month": "2020-01-01"},
+            {"value": "x"},
+        ],
+    )
+    def test_in_runs_of_a_month(self, alice, columns):
+        busy(alice)
+        change(RunMonth, alice, **columns)
+        assert difference(alice).table == "RunMonth"
 
     @pytest.mark.parametrize("columns", [{"spent": 1}, {"month": "2020-01-01"}])
     def test_in_what_was_spent_in_a_month(self, alice, columns):

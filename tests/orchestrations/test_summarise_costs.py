@@ -173,6 +173,35 @@ class TestRuns:
         assert (group["key"], group["runs"], group["calls"]) == ("m", 1, 0)
         assert group["average_run_cost_cents"] == 7
 
+    @pytest.mark.parametrize(
+        ("first", "last"),
+        [
+            ("2026-01-31", "2026-04-01"),
+            ("2026-02-01", "2026-02-28"),
+            ("2026-02-01", "2026-03-30"),
+            ("2026-01-02", "2026-01-30"),
+            ("2026-02-28", "2026-03-01"),
+            ("2025-12-31", "2026-03-31"),
+            ("2026-02-27", "2027-01-01"),
+        ],
+    )
+    def test_are_those_of_the_days_wherever_months_end(
+        self, alice, ledger, first, last
+    ):
+        days = [date(2025, 12, 1) + timedelta(days=number) for number in range(140)]
+        for cost, day in enumerate(days):
+            noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+            run = ledger.run(noon)
+            ledger.call(noon, cost, run, model="m")
+            ledger.end(run, noon)
+        ledger.write()
+        within = [cost for cost, day in enumerate(days) if first <= str(day) <= last]
+        answer = costs_of(alice, f"from={first}&to={last}&group_by=model")
+        average = round(Decimal(sum(within)) / len(within), 9)
+        for sums in (answer["totals"], *answer["groups"]):
+            assert sums["runs"] == len(within)
+            assert sums["average_run_cost_cents"] == average
+
     @pytest.mark.parametrize("group_by", DIMENSIONS)
     def test_have_a_part_in_each_group(self, alice, ledger, group_by):
         column = "api_key_id" if group_by == "api_key" else group_by

@@ -19,6 +19,7 @@ from orchestrations.models import (
     MonthSpend,
     Orchestration,
     RunDay,
+    RunMonth,
     Step,
     UsageDay,
     UsageHour,
@@ -264,6 +265,10 @@ class Ledger:
                 row = rows[run.ended_at.date(), dimension, value, run.status, band]
                 row[0] += 1
                 row[1] += cost
+        self._write_run_days(rows)
+        self._write_run_months(rows)
+
+    def _write_run_days(self, rows: Any) -> None:
         RunDay.objects.bulk_create(
             RunDay(
                 tenant=self.tenant,
@@ -277,6 +282,26 @@ class Ledger:
                 cost=cost,
             )
             for (day, dimension, value, status, band), (runs, cost) in rows.items()
+        )
+
+    def _write_run_months(self, rows: Any) -> None:
+        months: Any = defaultdict(lambda: [0, Decimal(0)])
+        for (day, dimension, value, _, band), (runs, cost) in rows.items():
+            month = months[day.replace(day=1), dimension, value, band]
+            month[0] += runs
+            month[1] += cost
+        RunMonth.objects.bulk_create(
+            RunMonth(
+                tenant=self.tenant,
+                mode=self.mode,
+                month=month,
+                dimension=dimension,
+                value=value,
+                cost_band=band,
+                runs=runs,
+                cost=cost,
+            )
+            for (month, dimension, value, band), (runs, cost) in months.items()
         )
 
 
