@@ -278,18 +278,6 @@ def bars(values: Sequence[Value], top: Decimal) -> list[Bar]:
 
 
 @dataclass(frozen=True)
-class Sparkline:
-    """Small bars in a line of text: how something went, without its numbers."""
-
-    title: str  # says in words what is seen
-    values: Sequence[Value]
-
-    @property
-    def bars(self) -> list[Bar]:
-        return bars(self.values, Decimal(max((v or 0 for v in self.values), default=0)))
-
-
-@dataclass(frozen=True)
 class Share:
     """A bar that is filled by a part of a whole."""
 

@@ -194,7 +194,6 @@ function takeAll(part) {
 }
 
 document.addEventListener("DOMContentLoaded", () => takeAll(document));
-document.addEventListener("htmx:afterSwap", (event) => takeAll(event.detail.elt));
 document.addEventListener("lucid:theme", drawAll);
 dark.addEventListener("change", drawAll);
 narrow.addEventListener("change", drawAll);

@@ -50,10 +50,9 @@ function offerCopy(element) {
   element.after(button);
 }
 
-function enhance(part) {
-  part.querySelectorAll("time[datetime]").forEach(tellTime);
-  part.querySelectorAll("[data-copy]").forEach(offerCopy);
+function enhance() {
+  document.querySelectorAll("time[datetime]").forEach(tellTime);
+  document.querySelectorAll("[data-copy]").forEach(offerCopy);
 }
 
-document.addEventListener("DOMContentLoaded", () => enhance(document));
-document.addEventListener("htmx:afterSwap", (event) => enhance(event.detail.elt));
+document.addEventListener("DOMContentLoaded", enhance);
