@@ -33,10 +33,10 @@ COLUMNS = [
     Column("workflow", "Workflow", is_usual=False),
     Column("key", "API key", is_usual=False),
     Column("tokens", "Tokens", is_number=True),
-    Column("cost", "Cost", is_number=True),
+    Column("cost", "Cost, US$", is_number=True),
     Column("source", "Cost is"),
     Column("list_price", "List price", is_number=True, is_usual=False),
-    Column("latency", "Latency, ms", is_number=True),
+    Column("latency", "Latency, ms", is_number=True, is_usual=False),
     Column("outcome", "Outcome"),
     Column("run", "Run"),
     Column("receipt", "Receipt"),
@@ -110,10 +110,18 @@ def calls(request: PageRequest) -> HttpResponseBase:
         "sum": _sum(rows),
         "totals": add_up(*whose, form.filter) if form.filter.is_summed else None,
         "found": found,
+        "is_exportable": _is_exportable(request, form),
         "next_cursor": _cursor(found),
         "is_newest": place is None,
     }
     return render(request, "orchestrations/call_list.html", context)
+
+
+def _is_exportable(request: PageRequest, form: CallForm) -> bool:
+    """Whether an export can be of the same calls: it has fewer filters."""
+    own = ("unpriced", "failed", "without")
+    filters = any(form.cleaned_data[name] for name in own)
+    return request.member.may(Right.EXPORT) and not filters
 
 
 def _refused(

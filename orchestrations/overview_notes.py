@@ -91,7 +91,7 @@ def _on_runs(whose: Whose, doors: Doors) -> Iterator[Note]:
     yield Note(
         f"{len(gaps.runs):,} of the newest {gaps.looked_at:,} ended runs {verb} calls"
         " that the agent has counted.",
-        tuple(Link(run, page(run)) for run in gaps.named),
+        tuple(Link(f"Run …{run[-8:]}", page(run)) for run in gaps.named),
     )
 
 

@@ -26,7 +26,7 @@ COLUMNS = [
     Column("steps", "Steps", is_number=True, is_usual=False),
     Column("tokens", "Tokens", is_number=True),
     Column("cost", "Cost, US$", is_number=True),
-    Column("failures", "Failures", is_number=True),
+    Column("failures", "Failed", is_number=True),
     Column("unpriced", "Unpriced", is_number=True, is_usual=False),
     Column("duration", "Duration", is_number=True),
 ]

@@ -71,10 +71,14 @@ SHOWN = [
         lambda row: row.gist.tokens_out,
         "count",
     ),
-    Shown(Column("cost", "Cost", is_number=True), _cost, "cost"),
+    Shown(Column("cost", "Cost, US$", is_number=True), _cost, "cost"),
     Shown(Column("observed", "Observed"), lambda row: row.gist.observed),
     Shown(Column("status", "Status"), lambda row: row.gist.status, "status"),
-    Shown(Column("run_id", "Run id"), lambda row: row.receipt.run_id, "id"),
+    Shown(
+        Column("run_id", "Run id", is_usual=False),
+        lambda row: row.receipt.run_id,
+        "id",
+    ),
     Shown(
         Column("issued_at", "Signed", is_usual=False),
         lambda row: row.receipt.issued_at,

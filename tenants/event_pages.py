@@ -51,7 +51,8 @@ class Shown:
 
     @property
     def actor_kind(self) -> str:
-        return self.event.get_actor_kind_display().replace("Api Key", "API key")
+        kind = self.event.get_actor_kind_display().lower()
+        return kind.replace("api key", "API key")
 
     @property
     def is_short(self) -> bool:

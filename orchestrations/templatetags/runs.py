@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from orchestrations.models import Inference
 from orchestrations.run_links import ReceiptLinks
 from orchestrations.run_timeline import lane_name
-from orchestrations.run_words import duration
+from orchestrations.run_words import STATUSES, Verdict, duration
 
 register = template.Library()
 
@@ -33,6 +33,12 @@ def link_to_receipt(links: ReceiptLinks, receipt_id: UUID) -> str:
 def tail(identifier: str) -> str:
     """Return the end of an id that is whole elsewhere, or in its title."""
     return f"…{identifier[-SHOWN_OF_ID:]}"
+
+
+@register.filter
+def verdict(status: str) -> Verdict:
+    """Return the mark and the words for how a run ended."""
+    return STATUSES[status]
 
 
 @register.filter

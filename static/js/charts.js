@@ -38,7 +38,9 @@ function read(figure) {
 
 function money(amount) {
   const digits =
-    !amount || amount >= 1 ? { maximumFractionDigits: 2 } : { maximumSignificantDigits: 3 };
+    !amount || amount >= 0.01
+      ? { minimumFractionDigits: 2, maximumFractionDigits: 2 }
+      : { maximumSignificantDigits: 3 };
   return `$${amount.toLocaleString("en-US", digits)}`;
 }
 

@@ -39,15 +39,17 @@ function offerCopy(element) {
     try {
       await navigator.clipboard.writeText(element.dataset.copy);
       button.textContent = "Copied";
+      button.classList.add("copied");
     } catch {
       button.textContent = "Press Ctrl+C"; // no clipboard over plain http
       getSelection().selectAllChildren(element);
     }
     setTimeout(() => {
       button.textContent = "Copy";
+      button.classList.remove("copied");
     }, 2000);
   });
-  element.after(button);
+  (element.closest("a") ?? element).after(button); // a link holds no button
 }
 
 function enhance() {

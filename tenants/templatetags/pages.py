@@ -13,6 +13,7 @@ from tenants.models import Mode
 
 register = template.Library()
 
+AGENT = "maip-agent:"  # what ids of agents begin with
 SHOWN_OF_ID = 14  # characters of a longer id: as many at its beginning as at its end
 
 
@@ -21,6 +22,16 @@ def page(context: dict[str, Any], name: str, *names: Any, **query: Any) -> str:
     """Return the address of a page of this tenant: `{% page "receipt" row.pk %}`."""
     address: str = context["request"].member.address(name, *names, **query)
     return address
+
+
+@register.simple_tag(takes_context=True)
+def page_of_these(context: dict[str, Any], name: str, **query: Any) -> str:
+    """Return the address of a page that takes the filters of this list."""
+    filters: QueryDict = context["request"].GET.copy()
+    for gone in ("mode", "cursor", "columns", "format", *query):
+        filters.pop(gone, None)
+    address = page(context, name, **query)
+    return f"{address}&{filters.urlencode()}" if filters else address
 
 
 @register.simple_tag(takes_context=True)
@@ -65,6 +76,12 @@ def short(identifier: object) -> SafeString | str:
         text[SHOWN_OF_ID:-SHOWN_OF_ID],
         text[-SHOWN_OF_ID:],
     )
+
+
+@register.filter
+def agent(identifier: object) -> str:
+    """Write an agent's id without what all of them begin with; its title is whole."""
+    return str(identifier or "").removeprefix(AGENT)
 
 
 @register.filter

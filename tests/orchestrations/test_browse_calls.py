@@ -123,7 +123,7 @@ class TestACall:
                 "1,850",
                 "Completed",
                 f"…{run.pk[-8:]}",
-                f"{str(call.pk)[:8]}…",
+                f"…{str(call.pk)[-8:]}",
             ]
         ]
         assert f"/orchestrations/{run.pk}" in unescape(text)

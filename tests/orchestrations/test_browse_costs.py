@@ -465,7 +465,8 @@ class TestTheDearestRuns:
         text = page(analyst)
         row = table(text, "runs")[1]
         assert row[0] == f"Run …{run.pk[-8:]}"
-        assert row[-1] == "$1.23456789 and 1 unpriced"
+        assert row[-1] == "$1.23 and 1 unpriced"
+        assert 'title="$1.23456789"' in text
         assert f"/orchestrations/{run.pk}" in unescape(text)
         (door,) = links(text.partition('aria-labelledby="runs"')[2], "costs/calls")[:1]
         assert len(walk(analyst, door)) == 2

@@ -76,7 +76,7 @@ def test_the_newest_comes_first_with_what_it_cost(alice, analyst):
     second = start(alice, name="Two")
     page = text(analyst)
     assert listed(page) == [second, first]
-    assert "$0.0025 of $0.010" in words(page)
+    assert "$0.0025 of $0.01" in words(page)
     for told in ("One", "claims", AGENT, "Running"):
         assert told in page
 
@@ -356,7 +356,7 @@ def test_what_is_unpriced_is_beside_the_cost(alice, analyst):
 
 def test_a_budget_that_is_spent_is_said_to_be(alice, analyst):
     record(alice, start(alice, budget_cents=1), cost_cents=2)
-    assert "all of $0.010" in words(text(analyst))
+    assert "all of $0.01" in words(text(analyst))
 
 
 def test_its_queries_do_not_grow(alice, analyst, django_assert_max_num_queries):

@@ -53,7 +53,7 @@ def part(page: str, name: str) -> str:
 
 
 def sentence(page: str) -> str:
-    found = words(page.partition('<p class="sentence">')[2].partition("</p>")[0])
+    found = words(page.partition('<p class="answer">')[2].partition("</p>")[0])
     return html.unescape(re.sub(r" ([,:.])", r"\1", found))
 
 
@@ -166,7 +166,7 @@ def test_who_called_what_leads_to_those_calls(alice, auditor):
     page = text(auditor, run)
     told = part(page, "callers")
     assert told.index("checker &amp; co gpt-4o 1 0 0 170 $0.040") < told.index(
-        f"{AGENT} claude-sonnet-4-5 2 0 0 340 $0.030"
+        f"{AGENT.removeprefix('maip-agent:')} claude-sonnet-4-5 2 0 0 340 $0.030"
     )
     assert "?agent=checker+%26+co&amp;model=gpt-4o#calls" in page
     some = text(auditor, run, agent="checker & co", model="gpt-4o")
@@ -583,3 +583,12 @@ def test_few_calls_are_drawn_one_by_one(alice, auditor):
     page = text(auditor, run)
     assert bars(page) == MOST_CALLS
     assert page.count('<polygon class="failure"') == MOST_CALLS // 10
+
+
+def test_calls_that_are_missing_are_in_the_first_sentence(alice, auditor):
+    run = start(alice)
+    for sequence in (1, 2, 5):
+        record(alice, run, sequence=sequence)
+    assert "; 2 calls missing by the client's own counter" in sentence(
+        text(auditor, run)
+    )
