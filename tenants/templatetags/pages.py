@@ -102,10 +102,7 @@ def money(cents: Decimal | None) -> str:
     """
     if cents is None:
         return "unpriced"
-    dollars = Decimal(cents) / DOLLAR
-    text = f"{dollars:,f}"
-    whole, _, fraction = text.partition(".")
-    return _signed(f"{whole}.{fraction.rstrip('0'):0<2}")
+    return _in_dollars(Decimal(cents) / DOLLAR)
 
 
 @register.filter
@@ -120,8 +117,11 @@ def total(cents: Decimal | None) -> str:
     places = CENT
     if dollars and abs(dollars) < 1:
         places = min(CENT, Decimal(1).scaleb(dollars.adjusted() - 1))
-    return _signed(f"{dollars.quantize(places, ROUND_HALF_EVEN):,f}")
+    return _in_dollars(dollars.quantize(places, ROUND_HALF_EVEN))
 
 
-def _signed(amount: str) -> str:
-    return f"−${amount[1:]}" if amount.startswith("-") else f"${amount}"
+def _in_dollars(amount: Decimal) -> str:
+    """Write it without zeros at its end, but for those of cents."""
+    whole, _, fraction = f"{abs(amount):,f}".partition(".")
+    sign = "−" if amount < 0 else ""
+    return f"{sign}${whole}.{fraction.rstrip('0'):0<2}"

@@ -164,7 +164,7 @@ class TestTheSums:
         ledger.write()
         text = said(page(analyst))
         assert "50 calls on this page: 54 tokens, $0.00000000049 and 1 without" in text
-        assert "61 calls cost $0.00000000060; 1 of them has no price." in text
+        assert "61 calls cost $0.0000000006; 1 of them has no price." in text
 
     def test_of_the_filter_are_the_rollups(self, analyst, ledger):
         for day, cost, model in (

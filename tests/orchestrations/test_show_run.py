@@ -165,8 +165,8 @@ def test_who_called_what_leads_to_those_calls(alice, auditor):
     record(alice, run, cost_cents=4, agent_id="checker & co", model="gpt-4o")
     page = text(auditor, run)
     told = part(page, "callers")
-    assert told.index("checker &amp; co gpt-4o 1 0 0 170 $0.040") < told.index(
-        f"{AGENT.removeprefix('maip-agent:')} claude-sonnet-4-5 2 0 0 340 $0.030"
+    assert told.index("checker &amp; co gpt-4o 1 0 0 170 $0.04") < told.index(
+        f"{AGENT.removeprefix('maip-agent:')} claude-sonnet-4-5 2 0 0 340 $0.03"
     )
     assert "?agent=checker+%26+co&amp;model=gpt-4o#calls" in page
     some = text(auditor, run, agent="checker & co", model="gpt-4o")

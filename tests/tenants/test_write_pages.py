@@ -41,7 +41,8 @@ def test_what_one_thing_cost_keeps_every_decimal(cents, text):
         ("45.6789", "$0.46"),
         ("4.56789", "$0.046"),
         ("0.0012345", "$0.000012"),
-        ("-0.5", "−$0.0050"),
+        ("-0.5", "−$0.005"),
+        ("1", "$0.01"),
     ],
 )
 def test_a_sum_is_rounded_to_what_can_be_read(cents, text):
