@@ -185,6 +185,12 @@ TEMPLATES = [
 ]
 
 
+# Whoever holds a row for longer, a forgotten psql say, holds up nobody. And what is
+# served takes milliseconds, of which starting other processes and compiling take more
+# than they save.
+SESSION = "-c lock_timeout=3s -c jit=off -c max_parallel_workers_per_gather=0"
+
+
 def _database() -> dict[str, Any]:
     url = env.str("DATABASE_URL", default="") or f"sqlite:///{data_dir()}/lucid.sqlite3"
     config: dict[str, Any] = env.db_url_config(url)
@@ -210,8 +216,7 @@ def _database() -> dict[str, Any]:
                 "timeout": 3,
                 "reconnect_timeout": 1,
             },
-            # Whoever holds a row for longer, a forgotten psql say, holds up nobody.
-            "options": f"{options.get('options', '')} -c lock_timeout=3s".strip(),
+            "options": f"{options.get('options', '')} {SESSION}".strip(),
         }
     return config
 
