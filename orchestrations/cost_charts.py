@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Case, F, IntegerField, Sum, Value, When
+from django.db.models.functions import TruncMonth, TruncWeek
 
 from lucid.charts import Series, Step, TimeSeries, Unit, starts_between, step_for
 from orchestrations.costs import GroupBy, Period
@@ -16,6 +17,12 @@ from orchestrations.models import UsageDay
 MOST = 6  # groups with a line of their own
 FEW = 4  # of more groups: the dearest, beside the rest and the steps
 REST = -1
+# A row of each step is what is fetched, rather than one of each day.
+STARTS = {
+    Step.DAY: F("day"),
+    Step.WEEK: TruncWeek("day"),
+    Step.MONTH: TruncMonth("day"),
+}
 
 
 class Named(NamedTuple):
@@ -109,12 +116,11 @@ class _Spent:
             for number, group in enumerate(groups)
         ]
         group = Case(*numbers, default=Value(REST), output_field=IntegerField())
-        rows = self._rows.annotate(group=group).values_list("day", "group")
-        sums = rows.annotate(
+        rows = self._rows.annotate(start=STARTS[self._step], group=group)
+        sums = rows.values_list("start", "group").annotate(
             charged=Sum(F("cost")), stepped=Sum("step_cost"), made=Sum("calls")
         )
-        for day, number, charged, stepped, made in sums:
-            start = self._step.start(day)
+        for start, number, charged, stepped, made in sums:
             self._costs[start, number] += charged
             self.steps[start] += stepped
             self.calls[start] += made
