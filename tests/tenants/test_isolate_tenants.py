@@ -1,6 +1,7 @@
 """Two walls between tenants: managers that need one, and PostgreSQL's own policies."""
 
 import secrets
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,11 +11,13 @@ from django.test import Client
 
 from lucid.isolation import NoTenant, across_tenants, current, working_for
 from lucid.owned import TenantManager, TenantOwned
+from orchestrations.models import RunDay, RunMonth, UsageDay, UsageHour
 from receipts.models import Log, Receipt, SigningKey
 from tenants import database_role
 from tenants.models import AccessEvent, ApiKey, Tenant
 from tests.caller import HANDLER
 from tests.conftest import ROLE
+from tests.orchestrations.runs import post, record, start
 
 
 def is_owned(model):
@@ -128,6 +131,32 @@ def test_a_query_without_a_condition_brings_ones_own(on_postgresql, two, table):
         assert seen(table) == everybody & {alice.tenant.pk}
     with working_for(charlie.tenant.pk, alice.tenant.pk):
         assert seen(table) == everybody & {alice.tenant.pk, charlie.tenant.pk}
+    with working_for():
+        assert seen(table) == set()
+
+
+SUMS = [RunDay, RunMonth, UsageDay, UsageHour]  # a policy of their own
+
+
+@pytest.mark.parametrize("model", SUMS, ids=lambda model: model.__name__)
+def test_sums_are_of_those_worked_for(on_postgresql, two, model):
+    ids = set()
+    for caller in two:
+        run = start(caller)
+        record(caller, run, cost_cents=1)
+        post(caller, run, "complete", {})
+        ids.add(caller.tenant.pk)
+    table = model._meta.db_table
+    assert seen(table) >= ids
+    for caller in two:
+        with working_for(caller.tenant.pk):
+            assert seen(table) == {caller.tenant.pk}
+            rows = model._base_manager.exclude(tenant=caller.tenant)
+            assert rows.update(cost=7) == 0
+            with pytest.raises(DatabaseError, match="row-level security"):
+                model._base_manager.filter(tenant=caller.tenant).update(tenant=uuid4())
+    with working_for(*ids):
+        assert seen(table) == ids
     with working_for():
         assert seen(table) == set()
 
