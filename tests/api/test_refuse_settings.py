@@ -146,7 +146,7 @@ class TestKeys:
             bytes(32),
             b"\xff" * 32,
             b"ab" * 16,
-            secrets.token_bytes(8) * 4,
+            b"\x9d\x84\xb3\xcd\x63\x55\xd0\xfb" * 4,
             bytes(range(32)),
             bytes(range(100, 132)),
             bytes(range(32, 0, -1)),

@@ -117,7 +117,7 @@ class Colour(StrEnum):
         (1, 2),
         b"bytes",
         {1, 2},
-        object(),
+        1j,
         [{"a": [math.nan]}],
     ],
     ids=repr,
