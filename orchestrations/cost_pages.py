@@ -1,7 +1,7 @@
 """The page of costs: what was spent in a period, on what, and by which runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -16,7 +16,7 @@ from orchestrations.cost_forms import SORTS, TABLES, CostForm
 from orchestrations.cost_groups import Row, Table, table_of
 from orchestrations.cost_periods import Preset
 from orchestrations.cost_tables import Question, token_split
-from orchestrations.costs import GroupBy, Summary, summarise
+from orchestrations.costs import GroupBy, Runs, Summary, runs_of_days, summarise
 from orchestrations.dearest_runs import dearest_runs
 from orchestrations.monthly_budget import budget_of
 from orchestrations.unpriced_models import unpriced_models
@@ -81,7 +81,9 @@ def costs(request: PageRequest) -> HttpResponseBase:
     asked = Costs(request.member, form)
     if form.is_csv:
         return _csv(request, asked)
-    summary = summarise(*asked.whose, form.asked.period, form.group_by)
+    summary = summarise(
+        *asked.whose, form.asked.period, form.group_by, bands_of_days=False
+    )
     table = table_of(summary, form.group_by, form.order, request.member.tenant.pk)
     context = {
         "form": form,
@@ -137,7 +139,7 @@ def _shown(asked: Costs, table: Table) -> dict[str, Any]:
     skip = asked.form.cleaned_data["skip"]
     top = TOP_DAYS if asked.form.group_by == GroupBy.DAY else TOP
     first, size = (0, top) if skip is None else (skip, MANY)
-    rows = table.rows[first : first + size]
+    rows = _with_runs(asked, table.rows[first : first + size])
     after = first + len(rows)
     more = len(table.rows) > after
     return {
@@ -152,6 +154,15 @@ def _shown(asked: Costs, table: Table) -> dict[str, Any]:
         "overview_url": "" if skip is None else asked.page(skip=None),
         "grouping": BY_LABELS[asked.form.grouping],
     }
+
+
+def _with_runs(asked: Costs, rows: list[Row]) -> list[Row]:
+    """Read what percentiles of days need, of those alone that are shown."""
+    if asked.form.group_by != GroupBy.DAY or not rows:
+        return rows
+    days = {row.key: row for row in rows if isinstance(row.key, date)}
+    runs = runs_of_days(*asked.whose, days)
+    return [replace(row, runs=runs.get(day, Runs())) for day, row in days.items()]
 
 
 def _evidence(asked: Costs, summary: Summary, table: Table) -> dict[str, Any]:

@@ -5,7 +5,7 @@ are compared are added up in one pass, in the database, as integers.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from decimal import Decimal
@@ -154,13 +154,19 @@ class Summary:
 
 
 def summarise(
-    tenant_id: UUID, mode: str, period: Period, group_by: GroupBy | None = None
+    tenant_id: UUID,
+    mode: str,
+    period: Period,
+    group_by: GroupBy | None = None,
+    *,
+    bands_of_days: bool = True,
 ) -> Summary:
     """Add a period up, and the one before it; in groups if told by what.
 
-    Groups are those of the period, the dearest first, days in their order.
+    Groups are those of the period, the dearest first, days in their order. Without
+    bands, of which each day has its own, nothing is known of percentiles of a day.
     """
-    rows = _Rows(tenant_id, mode, period)
+    rows = _Rows(tenant_id, mode, period, bands_of_days=bands_of_days)
     totals = rows.runs()
     if group_by is None:
         return _summary(rows.usage(), totals, [], truncated=False)
@@ -181,7 +187,10 @@ def summarise(
 class _Rows:
     """The rows of a period and of the one before it, of one mode of one tenant."""
 
-    def __init__(self, tenant_id: UUID, mode: str, period: Period) -> None:
+    def __init__(
+        self, tenant_id: UUID, mode: str, period: Period, *, bands_of_days: bool
+    ) -> None:
+        self._bands_of_days = bands_of_days
         days = (period.previous().first, period.last)
         self._whose = tenant_id, mode
         self._period = period
@@ -234,16 +243,32 @@ class _Rows:
         return runs
 
     def _runs_by_day(self) -> dict[Place, Runs]:
-        tenant_id, mode = self._whose
-        days = (self._period.first, self._period.last)
-        rows = RunDay.objects.filter(
-            tenant_id=tenant_id, mode=mode, dimension="", day__range=days
-        )
-        counted: dict[Place, Runs] = defaultdict(Runs)
-        bands = rows.values_list("day", "cost_band")
-        for day, *of_band in bands.annotate(runs=Sum("runs"), cost=Sum("cost")):
-            counted[True, day].add(*of_band)
-        return counted
+        days = Q(day__range=(self._period.first, self._period.last))
+        if self._bands_of_days:
+            return {(True, day): it for day, it in _banded(*self._whose, days).items()}
+        sums = _of_all_runs(*self._whose, days).values_list("day")
+        sums = sums.annotate(sum_runs=Sum("runs"), sum_cost=Sum("cost"))
+        return {(True, day): Runs(runs, cost) for day, runs, cost in sums}
+
+
+def runs_of_days(
+    tenant_id: UUID, mode: str, days: Collection[date]
+) -> dict[date, Runs]:
+    """Return the runs that ended on each of these days, with their bands."""
+    return _banded(tenant_id, mode, Q(day__in=days))
+
+
+def _banded(tenant_id: UUID, mode: str, days: Q) -> dict[date, Runs]:
+    counted: dict[date, Runs] = defaultdict(Runs)
+    bands = _of_all_runs(tenant_id, mode, days).values_list("day", "cost_band")
+    sums = bands.annotate(sum_runs=Sum("runs"), sum_cost=Sum("cost"))
+    for day, band, runs, cost in sums:
+        counted[day].add(band, runs, cost)
+    return counted
+
+
+def _of_all_runs(tenant_id: UUID, mode: str, days: Q) -> Any:
+    return RunDay.objects.filter(days, tenant_id=tenant_id, mode=mode, dimension="")
 
 
 def _placed(rows: Iterable[tuple[Any, ...]]) -> dict[Place, Usage]:

@@ -309,6 +309,26 @@ class TestGroups:
         assert models[2][0] == "Steps, which have no model"
         assert table(page(analyst, by="agent"))[1][0] == "Without an agent"
 
+    def test_of_days_have_what_their_runs_cost(self, analyst, ledger):
+        for day, cost in ((2, 200), (2, 200), (3, 500)):
+            run = ledger.run(at(1))
+            ledger.call(at(day), cost, run)
+            ledger.end(run, at(day))
+        ledger.call(at(4), 300)
+        ledger.write()
+        head, *rows = table(page(analyst, by="day"))
+        names = ["Runs", "Average run", "95 % of runs"]
+        places = [
+            next(n for n, it in enumerate(head) if it.startswith(name))
+            for name in names
+        ]
+        found = {row[0]: [row[place] for place in places] for row in rows}
+        assert found["2 Nov 2026"][:2] == ["2", "$2.00"]
+        assert found["3 Nov 2026"][:2] == ["1", "$5.00"]
+        p95 = [float(found[day][2].strip("$")) for day in ("2 Nov 2026", "3 Nov 2026")]
+        assert p95 == pytest.approx([2, 5], rel=0.025)
+        assert found["4 Nov 2026"] == ["0", "–", "–"]
+
     def test_are_days_in_their_order_the_newest_first(self, analyst, ledger):
         for day in (3, 9, 5):
             ledger.call(at(day), 10 - day)
