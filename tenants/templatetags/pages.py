@@ -13,6 +13,7 @@ from tenants.models import Mode
 
 register = template.Library()
 
+OF_TENANT = "t/<slug:slug>/"  # what routes with a tenant begin with
 AGENT = "maip-agent:"  # what ids of agents begin with
 SHOWN_OF_ID = 14  # characters of a longer id: as many at its beginning as at its end
 
@@ -32,6 +33,17 @@ def page_of_these(context: dict[str, Any], name: str, **query: Any) -> str:
         filters.pop(gone, None)
     address = page(context, name, **query)
     return f"{address}&{filters.urlencode()}" if filters else address
+
+
+@register.simple_tag(takes_context=True)
+def current(context: dict[str, Any], door: str) -> str:
+    """Say whether this is the page behind a door, or one of those behind that page."""
+    match = context["request"].resolver_match
+    if match is None:
+        return ""
+    if match.url_name == door:
+        return "page"
+    return "true" if match.route.removeprefix(OF_TENANT).split("/")[0] == door else ""
 
 
 @register.simple_tag(takes_context=True)

@@ -423,3 +423,21 @@ def test_a_call_that_was_just_recorded_is_found(alice, analyst):
     found = ids(analyst, model="brand-new", **{"from": today - timedelta(days=1)})
     assert found == [inference["receipt_id"]]
     assert Inference.objects.get(pk=found[0]).orchestration_id == run
+
+
+class TestTheExport:
+    def test_is_offered_with_the_filters(self, auditor, ledger):
+        ledger.call(at(2), "1", model="gpt-4o")
+        ledger.write()
+        text = unescape(page(auditor, model="gpt-4o"))
+        assert "/exports?what=inferences&model=gpt-4o" in text
+
+    def test_is_not_where_it_would_be_of_other_calls(self, auditor, ledger):
+        ledger.call(at(2), None, cost_source="unpriced")
+        ledger.write()
+        assert "Export all" not in page(auditor, unpriced="yes")
+
+    def test_is_not_for_who_may_not_export(self, analyst, ledger):
+        ledger.call(at(2), "1")
+        ledger.write()
+        assert "Export all" not in page(analyst)

@@ -151,12 +151,12 @@ class TestBudget:
         (row,) = Budget.objects.filter(tenant=acme)
         assert (row.mode, row.limit) == ("test", Decimal(500))
         assert "without a limit" in text_of(admin.get("/settings"))
-        assert "of $5.00 are spent" in text_of(admin.get("/settings?mode=test"))
+        assert "of $5.00 spent" in text_of(admin.get("/settings?mode=test"))
 
     def test_the_page_says_what_is_spent(self, alice, admin):
         admin.post(BUDGET, {"limit": "1"})
         record(alice, start(alice), cost_cents=25)
-        assert "$0.25 of $1.00 are spent this month" in text_of(admin.get("/settings"))
+        assert "$0.25 of $1.00 spent this month" in text_of(admin.get("/settings"))
 
     @pytest.mark.parametrize(
         ("limit", "complaint"),
@@ -199,10 +199,8 @@ class TestPrices:
         discount = {"provider": "openai", "model": "gpt-*", "factor": "0.85"}
         admin.post(PRICES, discount)
         told = text_of(admin.get(PRICES))
-        assert "smollm2 Custom Own rates 100 2 100" in told
-        assert "gpt-* Openai List price × 0.85 – – –" in told.replace(
-            "OpenAI", "Openai"
-        )
+        assert "smollm2 custom Own rates 100 2 100" in told
+        assert "gpt-* openai List price × 0.85 – – –" in told
 
     def test_times_are_of_utc(self, acme, admin):
         times = {"valid_from": "2026-11-01", "valid_to": "2026-12-01 12:30"}

@@ -311,7 +311,7 @@ def test_what_is_unpriced_is_a_word_in_no_sum(alice, auditor):
     record(alice, run, cost_cents=1)
     record(alice, run, **OURS)
     page = text(auditor, run)
-    assert "$0.01 and 1 call unpriced" in sentence(page)
+    assert "$0.010 and 1 call unpriced" in sentence(page)
     assert "1 call , in none of these sums" in part(page, "cost")
     assert "unpriced no price known" in part(page, "calls")
 
@@ -592,3 +592,11 @@ def test_calls_that_are_missing_are_in_the_first_sentence(alice, auditor):
     assert "; 2 calls missing by the client's own counter" in sentence(
         text(auditor, run)
     )
+
+
+def test_it_leads_to_its_receipts_for_who_may_read_them(acme, alice, auditor):
+    run = start(alice)
+    post(alice, run, "complete", {})
+    there = f"/t/{acme.slug}/receipts?orchestration_id={run.replace(':', '%3A')}"
+    assert f'href="{there}"' in text(auditor, run)
+    assert there not in text(new_person(acme, "analyst"), run)

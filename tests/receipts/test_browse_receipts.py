@@ -493,3 +493,18 @@ def test_its_queries_do_not_grow(alice, auditor, django_assert_max_num_queries, 
     assert Receipt.objects.of_log(alice.tenant.pk, "live").count() == 60
     with django_assert_max_num_queries(6):
         page(auditor, **query)
+
+
+class TestTheExport:
+    def test_is_offered_with_the_filters(self, acme, alice, auditor):
+        alice.record()
+        text = page(auditor, runtime="vllm", columns="runtime", what="else")
+        path = f"/t/{acme.slug}/exports?what=receipts&runtime=vllm"
+        assert f'href="{path}"' in unescape(text)
+        form = auditor.get(path).content.decode()
+        assert re.search(r'name="runtime" value="vllm"', form)
+
+    def test_is_of_the_same_mode(self, acme, auditor):
+        new_caller(acme, mode="test").record()
+        text = unescape(page(auditor, mode="test"))
+        assert f'"/t/{acme.slug}/exports?what=receipts&mode=test"' in text

@@ -66,8 +66,8 @@ class TestTheAnswer:
         sentence = answer(page(auditor, receipt))
         assert re.fullmatch(
             r"Signed \d+ \w{3} \d{4} \d\d:\d\d UTC by key"
-            rf" {receipt['signer_kid']}; in the log at 3; not checked yet\."
-            " Check on this server",
+            rf" {receipt['signer_kid']}; in the log at 3; not checked by this server"
+            r" yet\. Check on this server",
             sentence,
         )
 

@@ -182,3 +182,10 @@ def test_its_queries_do_not_grow(acme, auditor, django_assert_max_num_queries):
         note(acme)
     with django_assert_max_num_queries(4):
         text(auditor)
+
+
+def test_its_filter_keeps_the_mode(acme, auditor):
+    note(acme)
+    kept = '<input type="hidden" name="mode" value="test">'
+    assert kept in text(auditor, mode="test")
+    assert kept not in text(auditor)

@@ -72,6 +72,22 @@ def test_each_door_leads_to_a_page_of_that_tenant(acme, admin):
         assert f'href="{address}" aria-current="page"' in there.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("path", "door"),
+    [
+        ("costs/calls", "Costs"),
+        ("keys/api", "Keys"),
+        ("settings/prices", "Settings"),
+        ("settings/providers/openai", "Settings"),
+    ],
+)
+def test_a_page_behind_another_marks_its_door(acme, admin, path, door):
+    for address in (f"/t/{acme.slug}/{path}", f"/{path}"):
+        page = admin.get(address).content.decode()
+        side = page.partition('<nav class="side"')[2].partition("</nav>")[0]
+        assert re.findall('aria-current="true">(.+?)</a>', side) == [door]
+
+
 def test_nobody_in_particular_sees_the_home_page(client):
     page = client.get("/").content.decode()
     assert "A notary for AI inference" in page

@@ -12,7 +12,7 @@ from django.template import Context, Template
 
 from lucid.csv_answer import csv_answer
 from lucid.list_page import Chip, Column, chips, choices
-from tenants.templatetags.pages import count, money, short, total, when
+from tenants.templatetags.pages import agent, count, money, short, total, when
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,11 @@ def test_a_sum_is_rounded_to_what_can_be_read(cents, text):
 
 def test_what_has_no_price_is_a_word():
     assert (money(None), total(None)) == ("unpriced", "unpriced")
+
+
+def test_an_agent_goes_without_what_all_of_them_begin_with():
+    assert agent("maip-agent:claims-desk") == "claims-desk"
+    assert (agent("claims-desk"), agent(None)) == ("claims-desk", "")
 
 
 def test_counts_have_their_thousands_apart():

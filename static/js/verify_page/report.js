@@ -92,7 +92,9 @@ function ofBundle({ counts, established: the, history }, now) {
     "p",
     { class: "answer" },
     mark("good", "Valid"),
-    `: ${count(counts.get(Verdict.VALID))} receipts, each signed and each in the log `,
+    counts.get(Verdict.VALID) === 1
+      ? ": 1 receipt, signed and in the log "
+      : `: ${count(counts.get(Verdict.VALID))} receipts, each signed and each in the log `,
     element("span", { class: "id" }, the.head.origin),
     ` (${count(the.head.size)} entries), verified in this browser at ${clock(now)}.`,
     historyClause(history),
