@@ -70,7 +70,7 @@ def draw_costs(
     if any(spent.steps.values()):
         steps = [spent.steps[start] for start in starts]
         series.append(Series("Steps", steps, is_rest=len(series) == MOST))
-    what = "what was done" if group_by == GroupBy.DAY else f"each {NOUNS[group_by]}"
+    what = "it all" if group_by == GroupBy.DAY else f"each {NOUNS[group_by]}"
     calls = [spent.calls[start] for start in starts]
     return Charts(
         TimeSeries(

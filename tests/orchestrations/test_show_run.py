@@ -97,6 +97,15 @@ def test_a_failed_run_says_its_code_and_message(alice, auditor):
     assert '<span class="verdict bad">Failed</span>' in page
 
 
+def test_a_long_message_is_cut_in_the_sentence_and_whole_below(alice, auditor):
+    run = start(alice)
+    message = "n" * 300
+    post(alice, run, "fail", {"code": "LONG", "message": message})
+    page = text(auditor, run)
+    assert f"“{'n' * 199}…”: no calls" in sentence(page)
+    assert f"All of its 300 characters {message} " in words(page)
+
+
 def test_a_cancelled_run_says_why(alice, auditor):
     run = start(alice)
     post(alice, run, "cancel", {"reason": "Withdrawn."})
