@@ -320,7 +320,7 @@ def test_what_is_unpriced_is_a_word_in_no_sum(alice, auditor):
     record(alice, run, cost_cents=1)
     record(alice, run, **OURS)
     page = text(auditor, run)
-    assert "$0.010 and 1 call unpriced" in sentence(page)
+    assert "$0.01 and 1 call unpriced" in sentence(page)
     assert "1 call , in none of these sums" in part(page, "cost")
     assert "unpriced no price known" in part(page, "calls")
 
