@@ -48,7 +48,7 @@ SHOTS = [
         "verified-here",
         "/receipts/{receipt}#verify-here",
         press="Verify in this browser",
-        wait_for="verified in this browser",
+        wait_for="Valid: ",
     ),
     Shot("orchestrations", "/orchestrations"),
     Shot("orchestration", "/orchestrations/{run}"),
