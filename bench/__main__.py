@@ -33,8 +33,8 @@ def main() -> None:
     if names := [name for name in arguments.only if name != PAGES]:
         with installed() as lucid:
             rows = [row for name in names for row in _measure(name, lucid, effort)]
-        print(_table(rows))
-        print(f"\n{_facts(lucid, effort)} Load average before: {busy:.1f}.")
+            print(_table(rows))
+            print(f"\n{_facts(lucid, effort)} Load average before: {busy:.1f}.")
     if PAGES in arguments.only:
         with large_site(arguments.keep) as site:
             print(_table(_shown(pages(site, effort))))
