@@ -96,8 +96,8 @@ RUNS_OF_INFERENCES = f"""
     INSERT INTO orchestrations_orchestration (
         id, tenant_id, mode, api_key_id, agent_id, workflow_id, name, model, request,
         max_steps, timeout_seconds, status, started_at, expires_at, ended_at, ending,
-        inference_count, frontier, cost, list_price, unpriced_count, flagged_count,
-        failed_count, step_count, step_cost, {TOKENS})
+        inference_count, frontier, cost, final_cost, list_price, unpriced_count,
+        flagged_count, failed_count, step_count, step_cost, {TOKENS})
     SELECT
         run.id, %(tenant)s, 'live', api_key_id, agent_id, workflow_id,
         CASE WHEN r %% 2 = 0 THEN 'Claim ' || r ELSE '' END, '', '{{}}', 10, 3600,
@@ -112,8 +112,8 @@ RUNS_OF_INFERENCES = f"""
             WHEN r %% 97 = 5
             THEN '{{"error": {{"code": "REFUSED", "message": ""}}}}'::jsonb
         END,
-        calls, decode(repeat('00', 32), 'hex'), cost, list_price, unpriced, flagged,
-        failed, 0, 0, {TOKENS}
+        calls, decode(repeat('00', 32), 'hex'), cost, cost, list_price, unpriced,
+        flagged, failed, 0, 0, {TOKENS}
     FROM run JOIN (
         SELECT orchestration_id, min(api_key_id::text)::uuid AS api_key_id,
             min(agent_id) AS agent_id, min(workflow_id) AS workflow_id,
