@@ -148,6 +148,13 @@ DAYS = f"""
     SELECT tenant_id, mode, day, {NAMES}, {_sums(SUMS)}, 0, 0
     FROM orchestrations_usagehour GROUP BY tenant_id, mode, day, {NAMES}
 """
+USAGE_MONTHS = f"""
+    INSERT INTO orchestrations_usagemonth
+        (tenant_id, mode, month, {NAMES}, {SUMS}, adjustment, priced_later)
+    SELECT tenant_id, mode, date_trunc('month', day)::date, {NAMES}, {_sums(SUMS)},
+        0, 0
+    FROM orchestrations_usageday GROUP BY 1, 2, 3, {NAMES}
+"""
 MONTHS = """
     INSERT INTO orchestrations_monthspend (tenant_id, mode, month, spent)
     SELECT tenant_id, mode, date_trunc('month', day)::date, sum(cost)

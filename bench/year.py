@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import django
@@ -25,34 +26,37 @@ KEY = UUID(int=7)
 
 
 def fill(slug: str) -> None:
-    from orchestrations.models import RunDay, RunMonth, UsageDay
+    from orchestrations.models import RunDay, RunMonth, UsageDay, UsageMonth
     from tenants.models import Tenant
 
     tenant = Tenant.objects.get(slug=slug)
     calls = CALLS // (len(DAYS) * len(MODELS) * len(AGENTS))
+    of_names = [
+        {
+            "tenant": tenant,
+            "mode": "live",
+            "model": model,
+            "provider": PROVIDERS[number % 2],
+            "agent_id": agent,
+            "workflow_id": "claims",
+            "api_key_id": KEY,
+        }
+        for number, model in enumerate(MODELS)
+        for agent in AGENTS
+    ]
     UsageDay.objects.bulk_create(
         (
-            UsageDay(
-                tenant=tenant,
-                mode="live",
-                day=day,
-                model=model,
-                provider=PROVIDERS[number % 2],
-                agent_id=agent,
-                workflow_id="claims",
-                api_key_id=KEY,
-                calls=calls,
-                input_tokens=412 * calls,
-                cache_read_tokens=2048 * calls,
-                output_tokens=128 * calls,
-                cost=Decimal("0.3777") * calls,
-                list_price=Decimal("0.3777") * calls,
-            )
+            UsageDay(day=day, **names, **_sums(calls))
             for day in DAYS
-            for number, model in enumerate(MODELS)
-            for agent in AGENTS
+            for names in of_names
         ),
         batch_size=2000,
+    )
+    days_of = Counter(day.replace(day=1) for day in DAYS)
+    UsageMonth.objects.bulk_create(
+        UsageMonth(month=month, **names, **_sums(calls * days))
+        for month, days in days_of.items()
+        for names in of_names
     )
     dimensions = {"": [""], "model": MODELS, "agent_id": AGENTS, "provider": PROVIDERS}
     RunDay.objects.bulk_create(
@@ -75,7 +79,6 @@ def fill(slug: str) -> None:
         ),
         batch_size=2000,
     )
-    days_of = Counter(day.replace(day=1) for day in DAYS)
     RunMonth.objects.bulk_create(
         (
             RunMonth(
@@ -100,8 +103,19 @@ def fill(slug: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "ANALYZE orchestrations_usageday, orchestrations_runday,"
-            " orchestrations_runmonth"
+            " orchestrations_runmonth, orchestrations_usagemonth"
         )
+
+
+def _sums(calls: int) -> dict[str, Any]:
+    return {
+        "calls": calls,
+        "input_tokens": 412 * calls,
+        "cache_read_tokens": 2048 * calls,
+        "output_tokens": 128 * calls,
+        "cost": Decimal("0.3777") * calls,
+        "list_price": Decimal("0.3777") * calls,
+    }
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from orchestrations.models import (
     Step,
     UsageDay,
     UsageHour,
+    UsageMonth,
 )
 from orchestrations.recount import (
     DAY_SUMS,
@@ -40,6 +41,7 @@ from orchestrations.recount import (
     RunTotals,
     StepTaken,
     UsageOfDay,
+    UsageOfMonth,
     month_of,
     of_call,
     of_step,
@@ -153,7 +155,7 @@ class _Books:
                 raise _Different(type(lost), {"pk": lost.pk}, named, {name: None})
 
     def check_usage(self, advance: Advance) -> None:
-        months: dict[date, Decimal] = defaultdict(Decimal)
+        months: dict[date, UsageOfMonth] = defaultdict(UsageOfMonth)
         streams = (
             self._usage(advance),
             self._stored(UsageDay, DAY_PLACE, DAY_SUMS),
@@ -162,15 +164,29 @@ class _Books:
         nothing = UsageOfDay()
         for day, (usage, day_rows, hour_rows) in _aligned(*streams):
             usage = usage or nothing
-            months[month_of(day)] += usage.spent
+            months[month_of(day)].add(usage)
             expected = usage.day_rows, usage.hour_rows
             _compare(UsageDay, day, DAY_PLACE, DAY_SUMS, expected[0], day_rows or {})
             _compare(
                 UsageHour, day, HOUR_PLACE, HOUR_SUMS, expected[1], hour_rows or {}
             )
-        self._check_months(months)
+        of_months = {month: usage.rows for month, usage in months.items()}
+        self._check_months(UsageMonth, DAY_PLACE, DAY_SUMS, of_months)
+        self._check_spend({month: usage.spent for month, usage in months.items()})
 
-    def _check_months(self, months: Mapping[date, Decimal]) -> None:
+    def _check_months(
+        self,
+        model: type,
+        place: tuple[str, ...],
+        sums: tuple[str, ...],
+        expected: Mapping[date, Rows],
+    ) -> None:
+        found = dict(self._stored(model, place, sums, "month"))
+        for month in sorted(expected.keys() | found.keys()):
+            rows = expected.get(month, {}), found.get(month, {})
+            _compare(model, month, place, sums, *rows, "month")
+
+    def _check_spend(self, months: Mapping[date, Decimal]) -> None:
         rows = MonthSpend.objects.filter(**self._whose)
         found = dict(rows.values_list("month", "spent"))
         for month in sorted(months.keys() | found.keys()):
@@ -229,16 +245,10 @@ class _Books:
             rows = runs.rows if runs else {}
             _compare(RunDay, day, RUN_PLACE, RUN_SUMS, rows, stored or {})
             months[month_of(day)].add(rows)
-        self._check_run_months(months)
+        of_months = {month: runs.rows for month, runs in months.items()}
+        self._check_months(RunMonth, RUN_MONTH_PLACE, RUN_SUMS, of_months)
         for _ in self._added_up(self.runs.filter(ended_at=None), advance):
             pass  # still running: only their totals are checked
-
-    def _check_run_months(self, months: Mapping[date, RunsOfMonth]) -> None:
-        found = dict(self._stored(RunMonth, RUN_MONTH_PLACE, RUN_SUMS, "month"))
-        for month in sorted(months.keys() | found.keys()):
-            rows = months[month].rows if month in months else {}
-            stored = found.get(month, {})
-            _compare(RunMonth, month, RUN_MONTH_PLACE, RUN_SUMS, rows, stored, "month")
 
     def _run_days(self, advance: Advance) -> Iterator[tuple[date, RunsOfDay]]:
         ended = self.runs.exclude(ended_at=None).order_by("ended_at", "pk")

@@ -1,8 +1,8 @@
 """What each record adds to the rollups, derived from the record alone.
 
 Written apart from the books that it is compared with, and without a database.
-Decimals are cents. UsageDay, UsageHour, RunDay, RunMonth and MonthSpend in the models
-say what the rows mean.
+Decimals are cents. UsageDay, UsageHour, UsageMonth, RunDay, RunMonth and MonthSpend in
+the models say what the rows mean.
 """
 
 from collections import defaultdict
@@ -151,6 +151,19 @@ class UsageOfDay:
         self.hour_rows[place] = _plus(self.hour_rows.get(place), hourly)
         self.spent += sums[HOUR_SUMS.index("cost")]
         self.spent += sums[HOUR_SUMS.index("step_cost")]
+
+
+class UsageOfMonth:
+    """The rows of one month in UsageMonth."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Names, tuple[Any, ...]] = {}
+        self.spent = ZERO
+
+    def add(self, usage: UsageOfDay) -> None:
+        for names, sums in usage.day_rows.items():
+            self.rows[names] = _plus(self.rows.get(names), sums)
+        self.spent += usage.spent
 
 
 def _plus(row: tuple[Any, ...] | None, sums: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -3,16 +3,19 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from operator import add
 from typing import Any
 
 from orchestrations.bands import COSTS, LATENCIES
 from orchestrations.tables import (
     ADD_DAYS,
     ADD_HOURS,
+    ADD_MONTHS,
     ADD_RUN_DAYS,
     ADD_RUN_MONTHS,
     ADD_SPEND,
     DAY,
+    NAMES,
     SPENT_BY,
     SUMS,
 )
@@ -81,6 +84,7 @@ class Rollups:
         months = [(*month, spent) for month, spent in self.months.items() if spent]
         return [
             (ADD_DAYS, day_rows),
+            (ADD_MONTHS, _by_month(day_rows)),
             (ADD_HOURS, [_sums_row(*item) for item in self._hours.items()]),
             (ADD_RUN_DAYS, [(*key, *sums) for key, sums in self._run_days.items()]),
             (ADD_RUN_MONTHS, self._run_months()),
@@ -95,6 +99,17 @@ class Rollups:
             month[0] += runs
             month[1] += cost
         return [(*key, *sums) for key, sums in added.items()]
+
+
+def _by_month(day_rows: Sequence[Row]) -> list[Row]:
+    """Add up rows of UsageDay to those of UsageMonth; their third column is the day."""
+    months: dict[Row, Row] = {}
+    for tenant_id, mode, day, *others in day_rows:
+        names, sums = others[: len(NAMES)], tuple(others[len(NAMES) :])
+        month = (tenant_id, mode, day.replace(day=1), *names)
+        known = months.get(month)
+        months[month] = sums if known is None else tuple(map(add, known, sums))
+    return [(*month, *sums) for month, sums in months.items()]
 
 
 def _add_sums(to: dict[Row, dict[str, int]], key: Row, sums: dict[str, int]) -> None:

@@ -92,15 +92,14 @@ STEP: Columns = {
     "output_hash": TEXT,
 }
 LOG: Columns = {"tenant_id": UUID_, "mode": TEXT}
-DAY: Columns = {
-    **LOG,
-    "day": DATE,
+NAMES: Columns = {
     "model": TEXT,
     "provider": TEXT,
     "agent_id": TEXT,
     "workflow_id": TEXT,
     "api_key_id": UUID_,
 }
+DAY: Columns = {**LOG, "day": DATE, **NAMES}
 HOUR: Columns = {**DAY, "hour": SMALLINT, "latency_band": SMALLINT}
 SUMS: Columns = {
     **TOKENS,
@@ -135,6 +134,7 @@ RUN_DAY: Columns = {
     "cost_band": SMALLINT,
 }
 MONTH: Columns = {**LOG, "month": DATE}
+USAGE_MONTH: Columns = {**MONTH, **NAMES}
 RUN_MONTH: Columns = {
     **MONTH,
     "dimension": TEXT,
@@ -221,6 +221,7 @@ SET_ENDINGS = change(
     "set_run_endings", "orchestrations_orchestration", RUN_ENDING, RUN_ID
 )
 ADD_DAYS = add("orchestrations_usageday", DAY, SUMS | CORRECTIONS)
+ADD_MONTHS = add("orchestrations_usagemonth", USAGE_MONTH, SUMS | CORRECTIONS)
 ADD_HOURS = add("orchestrations_usagehour", HOUR, SUMS)
 ADD_RUN_DAYS = add("orchestrations_runday", RUN_DAY, RUN_SUMS)
 ADD_RUN_MONTHS = add("orchestrations_runmonth", RUN_MONTH, RUN_SUMS)

@@ -14,6 +14,7 @@ from orchestrations.models.rollups import (
     Usage,
     UsageDay,
     UsageHour,
+    UsageMonth,
 )
 from orchestrations.models.runs import (
     NOBODY,
@@ -51,4 +52,5 @@ __all__ = [
     "Usage",
     "UsageDay",
     "UsageHour",
+    "UsageMonth",
 ]

@@ -19,7 +19,6 @@ class Usage(Tokens):
 
     tenant = tenant_of_row()
     mode = models.CharField(max_length=4, choices=Mode.choices)
-    day = models.DateField()
     model = models.CharField(max_length=200)
     provider = models.CharField(max_length=20)
     agent_id = models.CharField(max_length=200)
@@ -40,10 +39,18 @@ class Usage(Tokens):
         abstract = True
 
 
-class UsageDay(Usage):
-    # Of inferences of this day, whenever they were priced anew.
+class AdjustedUsage(Usage):
+    """Usage, and what its inferences cost more or less since they were priced anew."""
+
     adjustment = CentsField(default=Decimal(0))  # adjusted cost - cost, may be < 0
     priced_later = models.BigIntegerField(default=0)  # of the unpriced
+
+    class Meta:
+        abstract = True
+
+
+class UsageDay(AdjustedUsage):
+    day = models.DateField()
 
     class Meta:
         constraints = [
@@ -73,9 +80,36 @@ class UsageDay(Usage):
         return f"{self.day} {self.model}"
 
 
+class UsageMonth(AdjustedUsage):
+    """UsageDay's rows of a calendar month in one."""
+
+    month = models.DateField()  # its first day
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "tenant",
+                    "mode",
+                    "month",
+                    "model",
+                    "provider",
+                    "agent_id",
+                    "workflow_id",
+                    "api_key_id",
+                ],
+                name="orchestrations_usagemonth_unique",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.model}"
+
+
 class UsageHour(Usage):
     """As UsageDay for each hour, and for each band of latencies within it."""
 
+    day = models.DateField()
     hour = models.SmallIntegerField()  # 0-23, UTC
     latency_band = models.SmallIntegerField()  # orchestrations.bands; -1: untimed
 

@@ -22,13 +22,14 @@ from orchestrations.models import (
     Step,
     UsageDay,
     UsageHour,
+    UsageMonth,
 )
 from orchestrations.reconciling import Difference, check_rollups
 from tests.conftest import new_caller
 from tests.orchestrations.usage_rows import Ledger
 
 BEGIN = datetime(2026, 10, 20, 22, tzinfo=UTC)
-ROLLUPS = (UsageDay, UsageHour, RunDay, RunMonth, MonthSpend)
+ROLLUPS = (UsageDay, UsageMonth, UsageHour, RunDay, RunMonth, MonthSpend)
 
 
 def busy(caller) -> Ledger:
@@ -257,6 +258,20 @@ class TestADifference:
         busy(alice)
         change(RunMonth, alice, **columns)
         assert difference(alice).table == "RunMonth"
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            *({name: F(name) + 1} for name in ("calls", "adjustment", "priced_later")),
+            {"cost": Decimal("0.5")},
+            {"month": "2020-01-01"},
+            {"agent_id": "x"},
+        ],
+    )
+    def test_in_the_usage_of_a_month(self, alice, columns):
+        busy(alice)
+        change(UsageMonth, alice, **columns)
+        assert difference(alice).table == "UsageMonth"
 
     @pytest.mark.parametrize("columns", [{"spent": 1}, {"month": "2020-01-01"}])
     def test_in_what_was_spent_in_a_month(self, alice, columns):

@@ -23,6 +23,7 @@ from orchestrations.models import (
     Step,
     UsageDay,
     UsageHour,
+    UsageMonth,
 )
 from orchestrations.money import to_nanocents
 from orchestrations.ulid import new_ulid
@@ -232,6 +233,14 @@ class Ledger:
         UsageDay.objects.bulk_create(
             UsageDay(**owner, day=day, **named(names), **sums)
             for (day, *names), sums in days.items()
+        )
+        of_months: Any = defaultdict(lambda: defaultdict(int))
+        for (day, *names), sums in days.items():
+            for name, value in sums.items():
+                of_months[day.replace(day=1), *names][name] += value
+        UsageMonth.objects.bulk_create(
+            UsageMonth(**owner, month=month, **named(names), **sums)
+            for (month, *names), sums in of_months.items()
         )
         UsageHour.objects.bulk_create(
             UsageHour(

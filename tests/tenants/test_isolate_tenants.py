@@ -11,7 +11,7 @@ from django.test import Client
 
 from lucid.isolation import NoTenant, across_tenants, current, working_for
 from lucid.owned import TenantManager, TenantOwned
-from orchestrations.models import RunDay, RunMonth, UsageDay, UsageHour
+from orchestrations.models import RunDay, RunMonth, UsageDay, UsageHour, UsageMonth
 from receipts.models import Log, Receipt, SigningKey
 from tenants import database_role
 from tenants.models import AccessEvent, ApiKey, Tenant
@@ -135,7 +135,7 @@ def test_a_query_without_a_condition_brings_ones_own(on_postgresql, two, table):
         assert seen(table) == set()
 
 
-SUMS = [RunDay, RunMonth, UsageDay, UsageHour]  # a policy of their own
+SUMS = [RunDay, RunMonth, UsageDay, UsageHour, UsageMonth]  # a policy of their own
 
 
 @pytest.mark.parametrize("model", SUMS, ids=lambda model: model.__name__)
