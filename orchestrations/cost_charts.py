@@ -11,6 +11,7 @@ from django.db.models import Case, F, IntegerField, Sum, Value, When
 from django.db.models.functions import TruncMonth, TruncWeek
 
 from lucid.charts import Series, Step, TimeSeries, Unit, starts_between, step_for
+from orchestrations.cost_groups import Row
 from orchestrations.costs import GroupBy, Period
 from orchestrations.models import UsageDay
 
@@ -25,14 +26,6 @@ STARTS = {
 }
 
 
-class Named(NamedTuple):
-    """A group, as it is called and where its calls are."""
-
-    key: object
-    label: str
-    url: str
-
-
 class Charts(NamedTuple):
     cost: TimeSeries
     calls: TimeSeries
@@ -43,29 +36,34 @@ def draw_costs(
     mode: str,
     period: Period,
     group_by: GroupBy,
-    groups: Sequence[Named],
-    address: Callable[[date, date], str],
+    groups: Sequence[Row],
+    calls_of: Callable[[Row], str],
+    calls_between: Callable[[date, date], str],
     *,
     truncated: bool,
 ) -> Charts:
-    """Chart the groups, the dearest first; `address` is that of calls between days."""
-    shown = [] if group_by == GroupBy.DAY else groups
+    """Chart the groups, the dearest first, with the addresses of their calls."""
+    called = [group for group in groups if group.usage.calls]
+    shown = [] if group_by == GroupBy.DAY else called
     shown = shown if len(shown) <= MOST else shown[:FEW]
     step = step_for(period.first, period.last)
-    spent = _Spent(tenant_id, mode, period, step)
-    spent.read(group_by.column, shown)
+    spent = _Spent(step)
+    if group_by == GroupBy.DAY and not truncated:
+        spent.take(groups)
+    else:
+        spent.read((tenant_id, mode, period), group_by.column, shown)
     starts = starts_between(period.first, period.last, step)
     urls = [
-        address(max(start, period.first), min(step.end(start), period.last))
+        calls_between(max(start, period.first), min(step.end(start), period.last))
         for start in starts
     ]
     series = [
-        Series(group.label, spent.costs_of(number, starts), group.url)
+        Series(group.label, spent.costs_of(number, starts), calls_of(group))
         for number, group in enumerate(shown)
     ]
     others = spent.costs_of(REST, starts)
     if any(others) or not series:
-        label = _rest(len(groups) - len(shown), truncated) if shown else "Calls"
+        label = _rest(len(called) - len(shown), truncated) if shown else "Calls"
         series.append(Series(label, others, is_rest=bool(shown)))
     if any(spent.steps.values()):
         steps = [spent.steps[start] for start in starts]
@@ -81,7 +79,7 @@ def draw_costs(
             Unit.COUNT,
             step,
             starts,
-            [Series("Calls", calls, address(period.first, period.last))],
+            [Series("Calls", calls, calls_between(period.first, period.last))],
         ),
     )
 
@@ -101,29 +99,45 @@ NOUNS = {
 
 
 class _Spent:
-    def __init__(self, tenant_id: UUID, mode: str, period: Period, step: Step) -> None:
-        self._rows = UsageDay.objects.filter(
-            tenant_id=tenant_id, mode=mode, day__range=(period.first, period.last)
-        )
+    def __init__(self, step: Step) -> None:
         self._step = step
         self._costs: dict[tuple[date, int], Decimal] = defaultdict(Decimal)
         self.steps: dict[date, Decimal] = defaultdict(Decimal)
         self.calls: dict[date, int] = defaultdict(int)
 
-    def read(self, column: str, groups: Sequence[Named]) -> None:
+    def take(self, days: Sequence[Row]) -> None:
+        """Count what is known of each day already."""
+        for day in days:
+            assert isinstance(day.key, date)  # noqa: S101
+            usage = day.usage
+            start = self._step.start(day.key)
+            self._add(start, REST, usage.cost, usage.step_cost, usage.calls)
+
+    def read(
+        self, whose: tuple[UUID, str, Period], column: str, groups: Sequence[Row]
+    ) -> None:
+        tenant_id, mode, period = whose
+        rows = UsageDay.objects.filter(
+            tenant_id=tenant_id, mode=mode, day__range=(period.first, period.last)
+        )
         numbers = [
             When(**{column: group.key}, then=Value(number))
             for number, group in enumerate(groups)
         ]
         group = Case(*numbers, default=Value(REST), output_field=IntegerField())
-        rows = self._rows.annotate(start=STARTS[self._step], group=group)
-        sums = rows.values_list("start", "group").annotate(
+        grouped = rows.annotate(start=STARTS[self._step], group=group)
+        sums = grouped.values_list("start", "group").annotate(
             charged=Sum(F("cost")), stepped=Sum("step_cost"), made=Sum("calls")
         )
-        for start, number, charged, stepped, made in sums:
-            self._costs[start, number] += charged
-            self.steps[start] += stepped
-            self.calls[start] += made
+        for row in sums:
+            self._add(*row)
+
+    def _add(
+        self, start: date, group: int, cost: Decimal, step_cost: Decimal, calls: int
+    ) -> None:
+        self._costs[start, group] += cost
+        self.steps[start] += step_cost
+        self.calls[start] += calls
 
     def costs_of(self, number: int, starts: Sequence[date]) -> list[Decimal]:
         return [self._costs[start, number] for start in starts]

@@ -1,6 +1,5 @@
 """The page of costs: what was spent in a period, on what, and by which runs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -11,7 +10,7 @@ from django.utils import timezone
 
 from lucid.comparison import compared
 from lucid.csv_answer import csv_answer
-from orchestrations.cost_charts import Named, draw_costs
+from orchestrations.cost_charts import draw_costs
 from orchestrations.cost_forms import SORTS, TABLES, CostForm
 from orchestrations.cost_groups import Row, Table, table_of
 from orchestrations.cost_periods import Preset
@@ -82,7 +81,7 @@ def costs(request: PageRequest) -> HttpResponseBase:
     if form.is_csv:
         return _csv(request, asked)
     summary = summarise(
-        *asked.whose, form.asked.period, form.group_by, bands_of_days=False
+        *asked.whose, form.asked.period, form.group_by, with_runs_of_days=False
     )
     table = table_of(summary, form.group_by, form.order, request.member.tenant.pk)
     context = {
@@ -183,25 +182,16 @@ def _evidence(asked: Costs, summary: Summary, table: Table) -> dict[str, Any]:
 def _charts(asked: Costs, summary: Summary, table: Table) -> list[Any]:
     if not (summary.totals.usage.calls or summary.totals.usage.steps):
         return []
-    dearest = sorted(table.rows, key=_dearest_first)
-    named = [_named(row, asked.calls) for row in dearest if row.usage.calls]
     charts = draw_costs(
         *asked.whose,
         asked.form.asked.period,
         asked.form.group_by,
-        named,
+        sorted(table.rows, key=lambda row: -row.usage.cost),
+        lambda row: asked.calls(**(row.filters or {})),
         asked.calls_between,
         truncated=summary.truncated,
     )
     return list(charts)
-
-
-def _dearest_first(row: Row) -> Any:
-    return -row.usage.cost
-
-
-def _named(row: Row, calls: Callable[..., str]) -> Named:
-    return Named(row.key, row.label, calls(**(row.filters or {})))
 
 
 def _csv(request: PageRequest, asked: Costs) -> HttpResponseBase:

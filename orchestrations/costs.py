@@ -1,7 +1,7 @@
 """What calls, steps and runs cost over a time, from the rollup tables alone.
 
-A year of them is some ten thousand rows, whatever was recorded. Both periods that
-are compared are added up in one pass, in the database, as integers.
+A year of them is some thousand rows, whatever was recorded. Both periods that are
+compared are added up by one query, in the database, as integers.
 """
 
 from collections import defaultdict
@@ -19,6 +19,7 @@ from orchestrations.bands import COSTS
 from orchestrations.ended_runs import Asked, Band, bands_of
 from orchestrations.models import RunDay, UsageDay
 from orchestrations.money import from_nanocents, quantize
+from orchestrations.usage_sums import Days, sums_of
 
 MAX_GROUPS = 1000
 # So many sums of one key in one period are worth reading: two for each of the
@@ -159,14 +160,14 @@ def summarise(
     period: Period,
     group_by: GroupBy | None = None,
     *,
-    bands_of_days: bool = True,
+    with_runs_of_days: bool = True,
 ) -> Summary:
     """Add a period up, and the one before it; in groups if told by what.
 
     Groups are those of the period, the dearest first, days in their order. Without
-    bands, of which each day has its own, nothing is known of percentiles of a day.
+    bands, of which each day has its own, nothing is known of the runs of a day.
     """
-    rows = _Rows(tenant_id, mode, period, bands_of_days=bands_of_days)
+    rows = _Rows(tenant_id, mode, period, with_runs_of_days=with_runs_of_days)
     totals = rows.runs()
     if group_by is None:
         return _summary(rows.usage(), totals, [], truncated=False)
@@ -188,27 +189,41 @@ class _Rows:
     """The rows of a period and of the one before it, of one mode of one tenant."""
 
     def __init__(
-        self, tenant_id: UUID, mode: str, period: Period, *, bands_of_days: bool
+        self, tenant_id: UUID, mode: str, period: Period, *, with_runs_of_days: bool
     ) -> None:
-        self._bands_of_days = bands_of_days
-        days = (period.previous().first, period.last)
+        self._with_runs_of_days = with_runs_of_days
         self._whose = tenant_id, mode
         self._period = period
-        whose = {"tenant_id": tenant_id, "mode": mode, "day__range": days}
-        # To group by it costs half of what two FILTERs of every sum do.
-        current = ExpressionWrapper(Q(day__gte=period.first), BooleanField())
-        self._usage_days = UsageDay.objects.filter(**whose).annotate(current=current)
 
     def usage(self) -> dict[Place, Usage]:
-        rows = self._usage_days.values_list("current").annotate(**SUMS)
-        return {(current, ALL): Usage(*sums) for current, *sums in rows}
+        rows = self._sums()
+        # Where nothing is counted there is a row all the same, as of any one sum.
+        counted = ((now, sums) for now, *sums in rows if sums[0] is not None)
+        return _added_up((now, ALL, *sums) for now, sums in counted)
 
     def usage_by(self, group_by: GroupBy) -> dict[Place, Usage]:
         """Return the first MAX_ROWS and one more: the period's, the dearest first."""
-        rows = self._usage_days.values_list("current", group_by.column)
+        if group_by != GroupBy.DAY:
+            rows = list(self._sums(group_by.column)[: MAX_ROWS + 1])
+            if len(rows) <= MAX_ROWS:
+                return _added_up(rows)
+        rows = self._days().values_list("current", group_by.column)
         dearest = (F("sum_cost") + F("sum_step_cost")).desc()
         ordered = rows.annotate(**SUMS).order_by("-current", dearest, group_by.column)
-        return _placed(ordered[: MAX_ROWS + 1])
+        return _added_up(ordered[: MAX_ROWS + 1])
+
+    def _sums(self, *names: str) -> Any:
+        now, before = self._period, self._period.previous()
+        periods = [Days(now.first, now.last), Days(before.first, before.last, False)]
+        return sums_of(*self._whose, periods, names, SUMS)
+
+    def _days(self) -> Any:
+        tenant_id, mode = self._whose
+        days = (self._period.previous().first, self._period.last)
+        rows = UsageDay.objects.filter(tenant_id=tenant_id, mode=mode, day__range=days)
+        # To group by it costs half of what two FILTERs of every sum do.
+        current = ExpressionWrapper(Q(day__gte=self._period.first), BooleanField())
+        return rows.annotate(current=current)
 
     def dearest(
         self, usage: dict[Place, Usage], group_by: GroupBy
@@ -216,9 +231,9 @@ class _Rows:
         """Return as many groups as are shown, with what they cost before."""
         shown = {place: usage[place] for place in list(usage)[:MAX_GROUPS] if place[0]}
         named = {f"{group_by.column}__in": [key for _, key in shown]}
-        rows = self._usage_days.filter(current=False, **named)
+        rows = self._days().filter(current=False, **named)
         earlier = rows.values_list("current", group_by.column).annotate(**SUMS)
-        return shown | _placed(earlier)
+        return shown | _added_up(earlier)
 
     def runs(self) -> dict[Place, Runs]:
         now = self._asked(self._period)
@@ -244,11 +259,10 @@ class _Rows:
 
     def _runs_by_day(self) -> dict[Place, Runs]:
         days = Q(day__range=(self._period.first, self._period.last))
-        if self._bands_of_days:
+        if self._with_runs_of_days:
             return {(True, day): it for day, it in _banded(*self._whose, days).items()}
-        sums = _of_all_runs(*self._whose, days).values_list("day")
-        sums = sums.annotate(sum_runs=Sum("runs"), sum_cost=Sum("cost"))
-        return {(True, day): Runs(runs, cost) for day, runs, cost in sums}
+        ended_on = _of_all_runs(*self._whose, days).values_list("day", flat=True)
+        return {(True, day): Runs() for day in ended_on.distinct()}
 
 
 def runs_of_days(
@@ -271,8 +285,12 @@ def _of_all_runs(tenant_id: UUID, mode: str, days: Q) -> Any:
     return RunDay.objects.filter(days, tenant_id=tenant_id, mode=mode, dimension="")
 
 
-def _placed(rows: Iterable[tuple[Any, ...]]) -> dict[Place, Usage]:
-    return {(current, key): Usage(*sums) for current, key, *sums in rows}
+def _added_up(rows: Iterable[tuple[Any, ...]]) -> dict[Place, Usage]:
+    added: dict[Place, Usage] = {}
+    for current, key, *sums in rows:
+        known = added.get((current, key))
+        added[current, key] = known + Usage(*sums) if known else Usage(*sums)
+    return added
 
 
 def _counted(bands: Iterable[Band]) -> dict[Place, Runs]:

@@ -3,17 +3,16 @@ months, and from RunDay for the days beside them.
 """
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import BooleanField, Q, QuerySet, Sum, Value
-from django.utils import timezone
+from django.db.models import BooleanField, QuerySet, Sum, Value
 
 from orchestrations.models import RunDay, RunMonth
+from orchestrations.whole_months import parts_of
 
-DAY = timedelta(days=1)
 SUMS = {"sum_runs": Sum("runs"), "sum_cost": Sum("cost")}
 
 
@@ -47,34 +46,11 @@ def bands_of(*questions: Asked) -> Iterator[Band]:
 
 
 def _parts(asked: Asked) -> Iterator[QuerySet[Any, Any]]:
-    begin, end = _whole_months(asked.first, asked.last)
-    if begin >= end:
-        days = Q(day__range=(asked.first, asked.last))
+    months, days = parts_of(asked.first, asked.last)
+    if months is not None:
+        yield _summed(RunMonth.objects.filter(months), asked)
+    if days is not None:
         yield _summed(RunDay.objects.filter(days), asked)
-        return
-    yield _summed(RunMonth.objects.filter(month__gte=begin, month__lt=end), asked)
-    before = Q(day__gte=asked.first, day__lt=begin)
-    after = Q(day__gte=end, day__lte=asked.last)
-    if asked.first < begin or end <= asked.last:
-        yield _summed(RunDay.objects.filter(before | after), asked)
-
-
-def _whole_months(first: date, last: date) -> tuple[date, date]:
-    """Return where whole months begin within a time, and the first day after them.
-
-    This month is whole for a time that goes on until today: no run has ended later.
-    """
-    begin = first if first.day == 1 else _next_month(first)
-    until_now = last >= timezone.now().date()
-    end = _next_month(last) if until_now else (last + DAY).replace(day=1)
-    return begin, end
-
-
-def _next_month(day: date) -> date:
-    try:
-        return (day.replace(day=1) + 31 * DAY).replace(day=1)
-    except OverflowError:  # after the last month that a date can tell
-        return date.max
 
 
 def _summed(rows: QuerySet[Any], asked: Asked) -> QuerySet[Any, Any]:

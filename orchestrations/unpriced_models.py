@@ -1,12 +1,13 @@
 """Models whose calls have no price, so that nobody knows what they cost."""
 
+from collections import Counter
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
 from orchestrations.costs import Period
-from orchestrations.models import UsageDay
+from orchestrations.usage_sums import Days, sums_of
 
 HOW_MANY = 10
 
@@ -21,15 +22,16 @@ def unpriced_models(
     tenant_id: UUID, mode: str, period: Period, how_many: int = HOW_MANY
 ) -> list[UnpricedModel]:
     """Return those with the most such calls."""
-    rows = UsageDay.objects.filter(
-        tenant_id=tenant_id,
-        mode=mode,
-        day__range=(period.first, period.last),
-        unpriced__gt=F("priced_later"),
+    rows = sums_of(
+        tenant_id,
+        mode,
+        [Days(period.first, period.last)],
+        ("provider", "model"),
+        {"still": Sum(F("unpriced") - F("priced_later"))},
+        among=Q(unpriced__gt=F("priced_later")),
     )
-    models = rows.values_list("provider", "model").annotate(
-        still=Sum(F("unpriced") - F("priced_later")),
-    )
-    return [
-        UnpricedModel(*row) for row in models.order_by("-still", "model")[:how_many]
-    ]
+    calls: Counter[tuple[str, str]] = Counter()
+    for _, provider, model, still in rows:
+        calls[provider, model] += still
+    most = sorted(calls.items(), key=lambda it: (-it[1], it[0][1]))
+    return [UnpricedModel(*names, still) for names, still in most[:how_many]]

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -99,12 +100,11 @@ class Member:
         `names` are what the route has in its path besides the slug. What is None or ""
         in the query is left out.
         """
-        given = QueryDict(mutable=True)
         if self.mode != Mode.LIVE:
             query["mode"] = self.mode
-        given.update({k: str(v) for k, v in query.items() if v not in (None, "")})
+        given = urlencode({k: v for k, v in query.items() if v not in (None, "")})
         url = reverse(name, args=[self.tenant.slug, *names])
-        return f"{url}?{given.urlencode()}" if given else url
+        return f"{url}?{given}" if given else url
 
 
 class PageRequest(HttpRequest):

@@ -44,6 +44,21 @@ def ledger(alice):
     return Ledger(alice)
 
 
+# Months whole, cut at either end, at both, and none.
+periods = pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2026-01-31", "2026-04-01"),
+        ("2026-02-01", "2026-02-28"),
+        ("2026-02-01", "2026-03-30"),
+        ("2026-01-02", "2026-01-30"),
+        ("2026-02-28", "2026-03-01"),
+        ("2025-12-31", "2026-03-31"),
+        ("2026-02-27", "2027-01-01"),
+    ],
+)
+
+
 class TestTotals:
     def test_of_nothing_are_zero(self, alice):
         totals = costs_of(alice)["totals"]
@@ -110,6 +125,35 @@ class TestTotals:
         answer = alice.get(f"{PATH}?{NOVEMBER}").content
         assert b'"cost_cents":10000000.000000001,' in answer
 
+    @periods
+    @pytest.mark.parametrize("group_by", ["", "&group_by=model", "&group_by=day"])
+    def test_are_those_of_the_days_wherever_months_end(
+        self, alice, ledger, first, last, group_by
+    ):
+        days = [date(2025, 10, 1) + timedelta(days=number) for number in range(200)]
+        for number, day in enumerate(days):
+            noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+            ledger.call(noon, 10**6 + number, model=f"m{number % 2}")
+            unpriced = ledger.call(noon, None)
+            if number % 3:
+                ledger.adjust(unpriced, number, noon + timedelta(days=40))
+        ledger.write()
+        now = date.fromisoformat(first), date.fromisoformat(last)
+        length = now[1] - now[0] + timedelta(days=1)
+        before = now[0] - length, now[1] - length
+        answer = costs_of(alice, f"from={first}&to={last}{group_by}")
+        sums = answer["totals"], answer["previous"]["totals"]
+        for totals, (begin, end) in zip(sums, (now, before), strict=True):
+            numbers = [n for n, day in enumerate(days) if begin <= day <= end]
+            assert totals["calls"] == 2 * len(numbers)
+            assert totals["cost_cents"] == sum(10**6 + n for n in numbers)
+            adjusted = sum(n for n in numbers if n % 3)
+            assert totals["adjusted_cost_cents"] == totals["cost_cents"] + adjusted
+            assert totals["unpriced"] == sum(not n % 3 for n in numbers)
+        if "model" in group_by:
+            odd = sum(n % 2 for n, day in enumerate(days) if now[0] <= day <= now[1])
+            assert by_key(answer["groups"], "calls")["m1"] == odd
+
     def test_tell_what_was_priced_later(self, alice, ledger):
         dear, unpriced, _ = (ledger.call(at(1), cost) for cost in (3, None, None))
         ledger.adjust(dear, 5, at(9))
@@ -173,18 +217,7 @@ class TestRuns:
         assert (group["key"], group["runs"], group["calls"]) == ("m", 1, 0)
         assert group["average_run_cost_cents"] == 7
 
-    @pytest.mark.parametrize(
-        ("first", "last"),
-        [
-            ("2026-01-31", "2026-04-01"),
-            ("2026-02-01", "2026-02-28"),
-            ("2026-02-01", "2026-03-30"),
-            ("2026-01-02", "2026-01-30"),
-            ("2026-02-28", "2026-03-01"),
-            ("2025-12-31", "2026-03-31"),
-            ("2026-02-27", "2027-01-01"),
-        ],
-    )
+    @periods
     def test_are_those_of_the_days_wherever_months_end(
         self, alice, ledger, first, last
     ):
