@@ -21,7 +21,7 @@ from orchestrations.run_rows import COLUMNS, RunRow, as_csv
 from orchestrations.settling import find, look_at, settle_due
 from receipts.ledger import LedgerUnavailable
 from tenants import events
-from tenants.page_access import PageRequest, member
+from tenants.page_access import PageRequest, in_other_mode, member
 from tenants.roles import Right
 
 MAX_NOTED = 1000  # characters of filters, in an event
@@ -67,6 +67,8 @@ def _list(request: PageRequest, form: RunFilterForm, query: RunFilter) -> HttpRe
 @member(can=Right.READ_RUNS)
 def run_detail(request: PageRequest, run_id: str) -> HttpResponse:
     run = _run(request, run_id)
+    if run is None:
+        return _in_other_mode(request, run_id)
     form = CallFilterForm(request.GET)
     query = form.as_filter(request.GET.get("cursor")) if form.is_valid() else None
     if query is None or query.is_lost:
@@ -86,19 +88,23 @@ def run_detail(request: PageRequest, run_id: str) -> HttpResponse:
     return _detail(request, context)
 
 
-def _run(request: PageRequest, run_id: str) -> Orchestration:
-    """Return a run of the tenant and mode that the page is of, else raise Http404."""
+def _run(request: PageRequest, run_id: str) -> Orchestration | None:
+    """Return a run of the tenant and mode that the page is of."""
     whose = request.member.tenant.pk, request.member.mode
     # No other text is an id, and PostgreSQL cannot be asked for every text.
     if not re.fullmatch(ID, run_id):
         raise Http404
     try:
-        run = look_at(run_id, *whose)
+        return look_at(run_id, *whose)
     except LedgerUnavailable:
-        run = find(run_id, *whose)  # the page says that its time is over
-    if run is None:
+        return find(run_id, *whose)  # the page says that its time is over
+
+
+def _in_other_mode(request: PageRequest, run_id: str) -> HttpResponse:
+    runs = Orchestration.objects.filter(tenant=request.member.tenant, pk=run_id)
+    if not runs.exists():
         raise Http404
-    return run
+    return in_other_mode(request)
 
 
 def _detail(

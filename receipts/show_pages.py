@@ -23,13 +23,15 @@ from receipts.reading import note_check, note_download, note_reading
 from receipts.receipt_files import File, proof_file, receipt_file, tlog_proof_file
 from receipts.verdict_words import NOT_CHECKED, key_words, verdict_words
 from receipts.verdicts import Checked, check_receipt, members_of
-from tenants.page_access import PageRequest, member
+from tenants.page_access import PageRequest, in_other_mode, member
 from tenants.roles import Right
 
 
 @member(can=Right.READ_RECEIPTS)
 def receipt(request: PageRequest, receipt_id: UUID) -> HttpResponse:
-    found = _receipt(request, receipt_id)
+    found = _find(request, receipt_id)
+    if found is None:
+        return _in_other_mode(request, receipt_id)
     note_reading(request, found)
     checked = _checked(request, found)
     entry = bytes(found.entry)
@@ -82,12 +84,23 @@ def tlog_proof(request: PageRequest, receipt_id: UUID) -> HttpResponse:
     return _download(request, found, tlog_proof_file(found))
 
 
-def _receipt(request: PageRequest, receipt_id: UUID) -> Receipt:
+def _find(request: PageRequest, receipt_id: UUID) -> Receipt | None:
     rows = Receipt.objects.of_log(request.member.tenant.pk, request.member.mode)
-    found = rows.select_related("log__tenant").filter(pk=receipt_id).first()
+    return rows.select_related("log__tenant").filter(pk=receipt_id).first()
+
+
+def _receipt(request: PageRequest, receipt_id: UUID) -> Receipt:
+    found = _find(request, receipt_id)
     if found is None:
         raise Http404
     return found
+
+
+def _in_other_mode(request: PageRequest, receipt_id: UUID) -> HttpResponse:
+    rows = Receipt.objects.filter(tenant=request.member.tenant, pk=receipt_id)
+    if not rows.exists():
+        raise Http404
+    return in_other_mode(request)
 
 
 def _download(request: PageRequest, receipt: Receipt, file: File) -> HttpResponse:

@@ -13,7 +13,7 @@ from lucid.list_page import chips
 from tenants.event_filter import EventFilter
 from tenants.filter_forms import DaysForm, SaysWhatIsSet, exactly, unix_time
 from tenants.models import AccessEvent
-from tenants.page_access import PageRequest, member
+from tenants.page_access import Member, PageRequest, member
 from tenants.roles import Right
 
 
@@ -34,11 +34,27 @@ class EventFilterForm(SaysWhatIsSet, DaysForm):
         )
 
 
+# The pages of what events are about: the route, and who may see it.
+PAGES = {
+    "receipt": ("receipt", Right.READ_RECEIPTS),
+    "orchestration": ("orchestration", Right.READ_RUNS),
+}
+
+
 @dataclass(frozen=True)
 class Shown:
     """An event as the page has it."""
 
     event: AccessEvent
+    member: Member
+
+    @property
+    def address(self) -> str:
+        """Where the thing itself is shown; "" where it has no page."""
+        name, right = PAGES.get(self.event.object_kind, ("", None))
+        if not self.event.object_id or right is None or not self.member.may(right):
+            return ""
+        return self.member.address(name, self.event.object_id)
 
     @property
     def title(self) -> str:
@@ -93,7 +109,7 @@ def audit(request: PageRequest) -> HttpResponse:
     context = {
         "form": form,
         "chips": chips(request.GET, form.chips),
-        "rows": [Shown(event) for event in rows],
+        "rows": [Shown(event, request.member) for event in rows],
         "next_cursor": next_cursor,
         "is_newest": query.cursor is None,
     }

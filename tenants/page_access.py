@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -105,6 +105,20 @@ class Member:
         given = urlencode({k: v for k, v in query.items() if v not in (None, "")})
         url = reverse(name, args=[self.tenant.slug, *names])
         return f"{url}?{given}" if given else url
+
+
+def in_other_mode(request: "PageRequest") -> HttpResponse:
+    """Lead to the same page of the other mode, which has what this one has not.
+
+    Ids are of one mode alone, and people carry them about without it.
+    """
+    query = request.GET.copy()
+    if request.member.mode == Mode.LIVE:
+        query["mode"] = Mode.TEST.value
+    else:
+        del query["mode"]
+    url = f"{request.path}?{query.urlencode()}".removesuffix("?")
+    return HttpResponseRedirect(url)
 
 
 class PageRequest(HttpRequest):

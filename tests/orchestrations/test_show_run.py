@@ -258,14 +258,25 @@ def test_what_is_no_run_is_not_found(auditor, name):
     assert auditor.get(f"/orchestrations/{name}").status_code == 404
 
 
-def test_another_tenants_or_modes_run_is_not_found(alice, charlie, auditor):
+def test_another_tenants_run_is_not_found(charlie, auditor):
     theirs = start(charlie)
-    test = start(new_caller(alice.tenant, mode="test"))
-    for run in (theirs, test):
-        assert auditor.get(f"/orchestrations/{run}").status_code == 404
+    for mode in ("", "?mode=test"):
+        assert auditor.get(f"/orchestrations/{theirs}{mode}").status_code == 404
+
+
+def test_a_run_is_shown_in_its_mode(alice, auditor):
+    test, live = start(new_caller(alice.tenant, mode="test")), start(alice)
+    for path, leads_to in (
+        (f"/orchestrations/{test}", f"/orchestrations/{test}?mode=test"),
+        (f"/orchestrations/{live}?mode=test", f"/orchestrations/{live}"),
+        (
+            f"/orchestrations/{test}?only=failed&model=a%26b",
+            f"/orchestrations/{test}?only=failed&model=a%26b&mode=test",
+        ),
+    ):
+        answer = auditor.get(path)
+        assert (answer.status_code, answer.get("Location")) == (302, leads_to)
     assert "/orchestrations?mode=test" in text(auditor, test, mode="test")
-    live = start(alice)
-    assert auditor.get(f"/orchestrations/{live}?mode=test").status_code == 404
 
 
 def numbered(alice: Any, *numbers: int) -> str:

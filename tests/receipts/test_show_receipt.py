@@ -409,22 +409,30 @@ class TestEvents:
 @pytest.mark.parametrize("file", ["", *(f"/{name}" for name in FILES)])
 class TestOthers:
     def test_what_is_not_theirs_or_not_there_is_all_the_same(
-        self, acme, alice, charlie, auditor, file
+        self, charlie, auditor, file
     ):
-        theirs = charlie.record()
-        tests = new_caller(acme, mode="test").record()
         nothing = {"receipt_id": str(uuid.uuid4())}
-        answers = [
-            auditor.get(path_of(receipt) + file) for receipt in (theirs, tests, nothing)
-        ]
-        assert [answer.status_code for answer in answers] == [404] * 3
-        assert len({answer.content for answer in answers}) == 1
-        assert auditor.get(path_of(tests) + file + "?mode=test").status_code == 200
+        for mode in ("", "?mode=test"):
+            answers = [
+                auditor.get(path_of(receipt) + file + mode)
+                for receipt in (charlie.record(), nothing)
+            ]
+            assert [answer.status_code for answer in answers] == [404, 404]
+            assert len({answer.content for answer in answers}) == 1
 
-    def test_a_live_receipt_is_not_in_test(self, alice, auditor, file):
-        path = path_of(alice.record()) + file
-        assert auditor.get(path).status_code == 200
-        assert auditor.get(path + "?mode=test").status_code == 404
+    def test_a_receipt_is_of_one_mode(self, acme, alice, auditor, file):
+        tests = new_caller(acme, mode="test").record()
+        for receipt, right, wrong in (
+            (alice.record(), "", "?mode=test"),
+            (tests, "?mode=test", ""),
+        ):
+            path = path_of(receipt) + file
+            assert auditor.get(path + right).status_code == 200
+            answer = auditor.get(path + wrong)
+            if file:
+                assert answer.status_code == 404
+            else:
+                assert (answer.status_code, answer["Location"]) == (302, path + right)
 
     def test_an_analyst_is_refused(self, acme, alice, file):
         analyst = new_person(acme, "analyst")

@@ -82,6 +82,16 @@ def test_what_was_typed_by_others_is_text(acme, auditor):
     assert not any(tag in page for tag in ("<script>", "<b>", "<i>", "<u>", "<a>"))
 
 
+def test_what_it_is_about_is_a_click_away(alice, acme, auditor):
+    receipt = alice.record()["receipt_id"]
+    assert auditor.get(f"/receipts/{receipt}").status_code == 200
+    note(acme, kind="price", object_id="7")
+    note(acme, "admin.viewed", kind="receipt")
+    page = text(auditor)
+    assert f'/receipts/{receipt}">receipt</a>' in page
+    assert page.count('<span class="quiet"><a ') == 1
+
+
 def test_the_newest_comes_first(acme, auditor):
     day = datetime(2026, 11, 1, tzinfo=UTC)
     for number in range(3):
