@@ -3,6 +3,7 @@
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import django
 
@@ -11,6 +12,7 @@ def names(slug: str) -> dict[str, str]:
     from lucid.api.pagination import encode_cursor, encode_id_cursor, encode_place
     from orchestrations.claims import ID_PREFIX
     from orchestrations.models import Inference, Orchestration
+    from receipts.list_columns import COLUMNS
     from receipts.models import Receipt
     from tenants.models import AccessEvent, Tenant
 
@@ -30,6 +32,7 @@ def names(slug: str) -> dict[str, str]:
         "far_run": far_run.pk.removeprefix(ID_PREFIX),
         "far_call": encode_place(far_call.recorded_at, far_call.pk),
         "far_event": encode_id_cursor(events[far].pk),
+        "every_column": urlencode([("columns", column.name) for column in COLUMNS]),
         "day": f"{today}",
         "year_ago": f"{today - timedelta(days=364)}",
     }
