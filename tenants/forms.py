@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from lucid.api.addresses import client_address
 from tenants import throttle
-from tenants.models import Membership, User
+from tenants.models import User
 from tenants.roles import Role
 
 
@@ -84,23 +84,3 @@ class AddMemberForm(PlainForm):
 
 class RoleForm(PlainForm):
     role = forms.ChoiceField(choices=Role.choices)
-
-
-class RemoveMemberForm(PlainForm):
-    email = forms.CharField(
-        label="Type the e-mail address of the member",
-        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-    )
-    reason = forms.CharField(
-        required=False, max_length=500, help_text="Is kept with the access event."
-    )
-
-    def __init__(self, membership: Membership, given: Any = None) -> None:
-        super().__init__(given)
-        self.membership = membership
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"].strip().lower()
-        if email != self.membership.user.email:
-            raise ValidationError("This is not the address of this member.")
-        return email
