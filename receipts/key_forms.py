@@ -88,7 +88,9 @@ class RotationForm(KeyForm):
 
 class RevocationForm(KeyForm):
     last_valid_index = forms.IntegerField(
-        min_value=-1, help_text="The last log index at which the key counts; -1: none."
+        label="Last entry that counts",
+        min_value=-1,
+        help_text="Of the log, from 0; receipts after it are revoked. -1: none counts.",
     )
     kid = kid_field()
     refused_at = "last_valid_index"
