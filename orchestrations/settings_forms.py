@@ -11,7 +11,7 @@ from orchestrations.models import Price, ProviderCredential
 from orchestrations.provider_forms import LinesField, ProviderCredentialForm
 from orchestrations.terms_changes import LARGEST_BUDGET
 from tenants.confirm_forms import TYPED, ConfirmForm, one_line
-from tenants.forms import PlainForm
+from tenants.forms import Part, PlainForm
 from tenants.models import Tenant
 
 CENTS = 100  # in a dollar
@@ -60,8 +60,8 @@ MOMENT = "In UTC, as 2026-11-01 or 2026-11-01 12:00."
 
 
 PRICE_PARTS = [
-    ("Which calls", "", ["provider", "model"]),
-    (
+    Part("Which calls", "", ["provider", "model"]),
+    Part(
         "Rates, in US dollars per million tokens",
         "All of them empty: the list price. Else input and output are given, and a cache"
         " rate that is left empty is that of input.",
@@ -73,7 +73,22 @@ PRICE_PARTS = [
             "cache_write_1h_rate",
         ],
     ),
-    ("What is paid of them, and when", "", ["factor", "valid_from", "valid_to"]),
+    Part("What is paid of them, and when", "", ["factor", "valid_from", "valid_to"]),
+]
+PROVIDER_PARTS = [
+    Part("Where calls go", "", ["credential", "base_url", "model_patterns"]),
+    Part(
+        "Limits",
+        "Silence is the wait for the next byte of an answer, total that for its end;"
+        " retries are tries after the first.",
+        [
+            "connect_seconds",
+            "silence_seconds",
+            "total_seconds",
+            "retries",
+            "concurrency",
+        ],
+    ),
 ]
 
 
@@ -111,12 +126,8 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(given, instance=row, label_suffix="")
 
     @property
-    def parts(self) -> list[tuple[str, str, list[Any]]]:
-        """What the form is made of: a heading, what it means, and fields."""
-        return [
-            (heading, meaning, [self[name] for name in names])
-            for heading, meaning, names in PRICE_PARTS
-        ]
+    def parts(self) -> list[Any]:
+        return [part.of(self) for part in PRICE_PARTS]
 
     def clean_model(self) -> str:
         name: str = self.cleaned_data["model"]
@@ -157,6 +168,10 @@ class ProviderForm(ProviderCredentialForm):
 
     def __init__(self, row: ProviderCredential, given: Any = None) -> None:
         super().__init__(given, instance=row, label_suffix="")
+
+    @property
+    def parts(self) -> list[Any]:
+        return [part.of(self) for part in PROVIDER_PARTS]
 
     def clean(self) -> None:
         super().clean()

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -62,6 +64,18 @@ class ChangePasswordForm(PasswordChangeForm):
 class PlainForm(forms.Form):
     def __init__(self, given: Any = None, *, initial: Any = None) -> None:
         super().__init__(given, initial=initial, label_suffix="")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some fields of a form that has many, under a heading."""
+
+    heading: str
+    meaning: str
+    names: Sequence[str]
+
+    def of(self, form: Any) -> tuple[str, str, list[forms.BoundField]]:
+        return self.heading, self.meaning, [form[name] for name in self.names]
 
 
 class AddMemberForm(PlainForm):
