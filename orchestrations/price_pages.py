@@ -14,10 +14,12 @@ from orchestrations.money import plain
 from orchestrations.settings_forms import EndPriceForm, PriceForm
 from orchestrations.terms_changes import add_price, end_price
 from tenants import events
+from tenants.confirm_page import Question, ask
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
 
 MOST = 500  # shown, the newest: a tenant has some tens
+ENDING = Question("End a price", "End this price", "prices", "Prices and discounts")
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ def prices(request: PageRequest) -> HttpResponse:
 def end(request: PageRequest, price_id: int) -> HttpResponse:
     rows = Price.objects.filter(tenant=request.member.tenant, valid_to=None)
     price = get_object_or_404(rows, pk=price_id)
-    form = EndPriceForm(request.POST if request.method == "POST" else None)
+    given = request.POST if request.method == "POST" else None
+    form = EndPriceForm("name of this model", price.model, given)
     if form.is_valid():
-        end_price(events.person(request), price, form.cleaned_data["at"])
+        at, reason = form.cleaned_data["at"], form.cleaned_data["reason"]
+        end_price(events.person(request), price, at, reason)
         messages.success(request, f"The price of {price} ends.")
         return redirect(request.member.address("prices"))
-    context = {"price": price, "form": form}
-    status = 400 if form.errors else 200
-    return render(request, "orchestrations/price_end.html", context, status=status)
+    return ask(request, ENDING, "orchestrations/price_end.html", form, price=price)

@@ -8,11 +8,15 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from orchestrations.models import Provider, ProviderCredential
 from orchestrations.provider_changes import remove_provider, save_provider
-from orchestrations.settings_forms import ProviderForm, RemoveProviderForm
+from orchestrations.settings_forms import ProviderForm
 from tenants import events
+from tenants.confirm_forms import ConfirmForm
+from tenants.confirm_page import Question, ask
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
 from tenants.row_states import State, state_of
+
+REMOVAL = Question("Remove a provider", "Remove this provider", "settings", "Settings")
 
 
 @sensitive_post_parameters("credential")
@@ -37,16 +41,13 @@ def provider(request: PageRequest, provider: str) -> HttpResponse:
 def remove(request: PageRequest, provider: str) -> HttpResponse:
     rows = ProviderCredential.objects.filter(tenant=request.member.tenant)
     row = get_object_or_404(rows.select_related("tenant"), provider=provider)
-    form = RemoveProviderForm(row, request.POST if request.method == "POST" else None)
+    given = request.POST if request.method == "POST" else None
+    form = ConfirmForm("name of this provider", row.provider, given)
     if form.is_valid():
         remove_provider(events.person(request), row, form.cleaned_data["reason"])
         messages.success(request, f"{row.get_provider_display()} is removed.")
         return redirect(request.member.address("settings"))
-    context = {"row": row, "form": form}
-    status = 400 if form.errors else 200
-    return render(
-        request, "orchestrations/provider_remove.html", context, status=status
-    )
+    return ask(request, REMOVAL, "orchestrations/provider_remove.html", form, row=row)
 
 
 def _saved(request: PageRequest, form: ProviderForm, before: State | None) -> bool:

@@ -5,30 +5,16 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.utils import timezone
 
 from orchestrations.models import Price, ProviderCredential
 from orchestrations.provider_forms import LinesField, ProviderCredentialForm
 from orchestrations.terms_changes import LARGEST_BUDGET
-from tenants.claims import NO_CONTROLS
-from tenants.forms import PlainForm
+from tenants.confirm_forms import TYPED, ConfirmForm, one_line
+from tenants.forms import Part, PlainForm
 from tenants.models import Tenant
 
-ONE_LINE = "This is one line, without control characters."
-TYPED = {"autocomplete": "off", "spellcheck": "false"}
 CENTS = 100  # in a dollar
-
-one_line = RegexValidator(NO_CONTROLS, ONE_LINE)
-
-
-def reason_field() -> forms.CharField:
-    return forms.CharField(
-        max_length=500,
-        validators=[one_line],
-        help_text="Is kept with the access event.",
-    )
 
 
 class TenantForm(PlainForm):
@@ -41,11 +27,7 @@ class TenantForm(PlainForm):
     )
 
 
-class PublicLogForm(PlainForm):
-    slug = forms.CharField(
-        label="Tenant, typed again", widget=forms.TextInput(attrs=TYPED)
-    )
-    reason = reason_field()
+class PublicLogForm(ConfirmForm):
     # What was on offer when the page was made: of two who publish, none withdraws.
     public = forms.TypedChoiceField(
         choices=[("yes", "yes"), ("no", "no")],
@@ -54,12 +36,8 @@ class PublicLogForm(PlainForm):
     )
 
     def __init__(self, tenant: Tenant, given: Any = None, *, public: bool) -> None:
-        super().__init__(given, initial={"public": "no" if public else "yes"})
-        self.tenant = tenant
-        self.fields["slug"].help_text = f"As in addresses: {tenant.slug}"
-
-    def clean_slug(self) -> str:
-        return _same(self.cleaned_data["slug"], self.tenant.slug, "tenant")
+        offered = {"public": "no" if public else "yes"}
+        super().__init__("name of this tenant", tenant.slug, given, initial=offered)
 
 
 class BudgetForm(PlainForm):
@@ -79,6 +57,39 @@ class BudgetForm(PlainForm):
 
 
 MOMENT = "In UTC, as 2026-11-01 or 2026-11-01 12:00."
+
+
+PRICE_PARTS = [
+    Part("Which calls", "", ["provider", "model"]),
+    Part(
+        "Rates, in US dollars per million tokens",
+        "All of them empty: the list price. Else input and output are given, and a cache"
+        " rate that is left empty is that of input.",
+        [
+            "input_rate",
+            "output_rate",
+            "cache_read_rate",
+            "cache_write_5m_rate",
+            "cache_write_1h_rate",
+        ],
+    ),
+    Part("What is paid of them, and when", "", ["factor", "valid_from", "valid_to"]),
+]
+PROVIDER_PARTS = [
+    Part("Where calls go", "", ["credential", "base_url", "model_patterns"]),
+    Part(
+        "Limits",
+        "Silence is the wait for the next byte of an answer, total that for its end;"
+        " retries are tries after the first.",
+        [
+            "connect_seconds",
+            "silence_seconds",
+            "total_seconds",
+            "retries",
+            "concurrency",
+        ],
+    ),
+]
 
 
 # Django's form classes take no type arguments at run time.
@@ -101,10 +112,22 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
             "valid_to",
         ]
         widgets = {"model": forms.TextInput(attrs=TYPED)}
+        labels = {  # of a part whose heading has the unit
+            "input_rate": "Input",
+            "output_rate": "Output",
+            "cache_read_rate": "Cache read",
+            "cache_write_5m_rate": "Cache write, 5 minutes",
+            "cache_write_1h_rate": "Cache write, 1 hour",
+            "factor": "Discount factor",
+        }
 
     def __init__(self, tenant: Tenant, given: Any = None) -> None:
         row = Price(tenant=tenant)
         super().__init__(given, instance=row, label_suffix="")
+
+    @property
+    def parts(self) -> list[Any]:
+        return [part.of(self) for part in PRICE_PARTS]
 
     def clean_model(self) -> str:
         name: str = self.cleaned_data["model"]
@@ -115,10 +138,11 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
         return self.cleaned_data["valid_from"] or timezone.now()
 
 
-class EndPriceForm(PlainForm):
+class EndPriceForm(ConfirmForm):
     at = forms.DateTimeField(
         label="Until", required=False, help_text=f"{MOMENT} Empty: now."
     )
+    field_order = ("at", "typed", "reason")
 
     def clean_at(self) -> datetime:
         return self.cleaned_data["at"] or timezone.now()
@@ -145,6 +169,10 @@ class ProviderForm(ProviderCredentialForm):
     def __init__(self, row: ProviderCredential, given: Any = None) -> None:
         super().__init__(given, instance=row, label_suffix="")
 
+    @property
+    def parts(self) -> list[Any]:
+        return [part.of(self) for part in PROVIDER_PARTS]
+
     def clean(self) -> None:
         super().clean()
         if self._goes_elsewhere() and not self.cleaned_data.get("credential"):
@@ -159,24 +187,3 @@ class ProviderForm(ProviderCredentialForm):
             return False
         there = ProviderCredential(provider=row.provider, base_url=url)
         return bool(there.url != row.url)
-
-
-class RemoveProviderForm(PlainForm):
-    provider = forms.CharField(
-        label="Provider, typed again", widget=forms.TextInput(attrs=TYPED)
-    )
-    reason = reason_field()
-
-    def __init__(self, row: ProviderCredential, given: Any = None) -> None:
-        super().__init__(given)
-        self.row = row
-        self.fields["provider"].help_text = f"Its name: {row.provider}"
-
-    def clean_provider(self) -> str:
-        return _same(self.cleaned_data["provider"], self.row.provider, "provider")
-
-
-def _same(typed: str, expected: str, what: str) -> str:
-    if typed != expected:
-        raise ValidationError(f"This is not the name of this {what}.")
-    return typed

@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
 from orchestrations.models import Budget, MonthSpend, Price, Provider
 from orchestrations.models import ProviderCredential as Account
@@ -16,11 +15,15 @@ from orchestrations.tenant_usage import this_month
 from orchestrations.terms_changes import set_budget
 from receipts.public_log import is_public, set_public
 from tenants import events
+from tenants.confirm_page import Question, ask
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
 from tenants.tenant_changes import change_tenant
 
 CENTS = 100  # in a dollar
+BACK = ("settings", "Settings")
+PUBLICATION = Question("Publish the log", "Publish it", *BACK)
+WITHDRAWAL = Question("Withdraw the public log", "Withdraw it", *BACK)
 
 
 @member(can=Right.MANAGE_SETTINGS)
@@ -35,9 +38,10 @@ def settings(request: PageRequest) -> HttpResponse:
     return _done(request, "Name and limit are set." if changed else "Nothing changed.")
 
 
-@require_POST
 @member(can=Right.MANAGE_SETTINGS, to_post=Right.MANAGE_PRICES)
 def budget(request: PageRequest) -> HttpResponse:
+    if request.method != "POST":  # as whoever had to log in first
+        return redirect(f"{request.member.address('settings')}#budget")
     form = BudgetForm(request.POST)
     if not form.is_valid():
         return _page(request, budget_form=form)
@@ -56,8 +60,9 @@ def public_log(request: PageRequest) -> HttpResponse:
         set_public(events.person(request), tenant, public, reason)
         told = "public from now on" if public else "public no more"
         return _done(request, f"The log is {told}.")
-    context = {"form": form, "is_public": is_public(tenant)}
-    return render(request, "orchestrations/public_log.html", context, status=_of(form))
+    question = WITHDRAWAL if is_public(tenant) else PUBLICATION
+    template = "orchestrations/public_log.html"
+    return ask(request, question, template, form, is_public=is_public(tenant))
 
 
 def _done(request: PageRequest, words: str) -> HttpResponse:

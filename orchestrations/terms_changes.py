@@ -46,17 +46,17 @@ def add_price(actor: Actor, price: Price) -> None:
 
 
 @transaction.atomic
-def end_price(actor: Actor, price: Price, at: datetime) -> None:
+def end_price(actor: Actor, price: Price, at: datetime, reason: str) -> None:
     """Let a price hold until a time; one that has not begun by then is removed."""
     before = state_of(price)
     if at <= price.valid_from:
-        _record(actor, "price.removed", price, before=shown(before))
+        _record(actor, "price.removed", price, before=shown(before), reason=reason)
         price.delete()
         return
     price.valid_to = at
     price.save()
     was, now = difference(before, state_of(price))
-    _record(actor, "price.changed", price, before=was, after=now)
+    _record(actor, "price.changed", price, before=was, after=now, reason=reason)
 
 
 def _record(actor: Actor, action: str, row: Budget | Price, **more: Any) -> None:

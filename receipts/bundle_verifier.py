@@ -236,7 +236,7 @@ class _Case:
                 self.list_bad(index, result)
         if first:
             raise first
-        return f"{len(indexes)} of {len(indexes)} receipts are VALID"
+        return _all_valid(len(indexes))
 
     def indexes(self) -> list[int]:
         """Return the leaf indexes of the receipts, each of which has a proof."""
@@ -307,3 +307,9 @@ class _Case:
         if origin not in signers:
             raise differs(name, signers, origin)
         return opened.text
+
+
+def _all_valid(count: int) -> str:
+    return (
+        "the one receipt is VALID" if count == 1 else f"all {count} receipts are VALID"
+    )

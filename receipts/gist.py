@@ -66,12 +66,18 @@ def gist(members: Members) -> Gist:
 
 
 def tokens(members: Members) -> tuple[int | None, int | None]:
-    """Return tokens in, those of caches included, and out."""
+    """Return tokens in, those of caches included, and out; None: nobody counted any."""
     if metrics := inner(members, "metrics"):
         return number(metrics, "tokens_in"), number(metrics, "tokens_out")
-    counts = inner(members, "usage") or inner(members, "totals")
+    counts = inner(members, "usage") or _counted(inner(members, "totals"))
     read = total(number(counts, name) for name in INPUT)
     return read, number(counts, "output_tokens")
+
+
+def _counted(totals: Members) -> Members:
+    """Return the sums of a run, unless its calls had no token to be counted."""
+    names = (*INPUT, "output_tokens")
+    return totals if any(number(totals, name) for name in names) else {}
 
 
 def cost(members: Members) -> Decimal | None:

@@ -17,13 +17,23 @@ from receipts.key_changes import (
 from receipts.ledger import LedgerUnavailable
 from receipts.models import SigningKey
 from tenants import events
+from tenants.confirm_forms import TYPED
 
 MIN_TYPED = 8  # characters of a kid
 
 Purpose = SigningKey.Purpose
 
 
+def kid_field() -> forms.CharField:
+    return forms.CharField(
+        label="The id of this key, typed again",
+        help_text=f"All of it, or its first {MIN_TYPED} characters.",
+        widget=forms.TextInput(attrs=TYPED),
+    )
+
+
 class KeyForm(forms.Form):
+    field_order = ("last_valid_index", "overlap_days", "kid", "reason")
     reason = forms.CharField(
         max_length=MAX_REASON, help_text="Stands in the log's receipt, for good."
     )
@@ -78,14 +88,12 @@ class RotationForm(KeyForm):
 
 class RevocationForm(KeyForm):
     last_valid_index = forms.IntegerField(
-        min_value=-1, help_text="The last log index at which the key counts; -1: none."
+        label="Last entry that counts",
+        min_value=-1,
+        help_text="Of the log, from 0; receipts after it are revoked. -1: none counts.",
     )
-    kid = forms.CharField(label="Key, typed again")
+    kid = kid_field()
     refused_at = "last_valid_index"
-
-    def __init__(self, key: SigningKey, data: Any = None, **options: Any) -> None:
-        super().__init__(key, data, **options)
-        self.fields["kid"].help_text = f"Its id, or the first {MIN_TYPED} of it."
 
     def clean_kid(self) -> str:
         return typed_kid(self)

@@ -3,28 +3,34 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from receipts import base58
 from receipts.key_forms import (
-    MIN_TYPED,
     KeyForm,
     RevocationForm,
     RotationForm,
+    kid_field,
     typed_kid,
 )
 from receipts.key_publication import jwks
 from receipts.models import Log, SigningKey
 from receipts.note import VerifierKey
 from tenants import events
+from tenants.confirm_page import Question, ask
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
 
 Purpose = SigningKey.Purpose
 Status = SigningKey.Status
+
+BACK = ("keys", "Keys")
+ROTATION = Question(
+    "Rotate a signing key", "Rotate this key", *BACK, is_dangerous=False
+)
+REVOCATION = Question("Revoke a signing key", "Revoke this key", *BACK)
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,7 @@ class Shown:
 
 
 class ConfirmedRotationForm(RotationForm):
-    kid = forms.CharField(
-        label="Key, typed again", help_text=f"Its id, or the first {MIN_TYPED} of it."
-    )
+    kid = kid_field()
 
     def clean_kid(self) -> str:
         return typed_kid(self)
@@ -129,14 +133,14 @@ def rotate(request: PageRequest, kid: str) -> HttpResponse:
     if not shown.is_in_use:
         messages.error(request, "This key is not in use, and has nothing to hand over.")
         return redirect(request.member.address("keys"))
-    return _ask(request, shown, ConfirmedRotationForm, "receipts/key_rotate.html")
+    template = "receipts/key_rotate.html"
+    return _ask(request, shown, ConfirmedRotationForm, ROTATION, template)
 
 
 @member(can=Right.MANAGE_KEYS)
 def revoke(request: PageRequest, kid: str) -> HttpResponse:
-    return _ask(
-        request, _find(request, kid), RevocationForm, "receipts/key_revoke.html"
-    )
+    shown, template = _find(request, kid), "receipts/key_revoke.html"
+    return _ask(request, shown, RevocationForm, REVOCATION, template)
 
 
 def _logs(request: PageRequest) -> Any:
@@ -155,7 +159,11 @@ def _find(request: PageRequest, kid: str) -> Shown:
 
 
 def _ask(
-    request: PageRequest, shown: Shown, form_class: type[KeyForm], template: str
+    request: PageRequest,
+    shown: Shown,
+    form_class: type[KeyForm],
+    question: Question,
+    template: str,
 ) -> HttpResponse:
     """Show the form until it is filled in well; then do what it asks for."""
     given = request.POST if request.method == "POST" else None
@@ -163,8 +171,8 @@ def _ask(
     if form.carry_out(request):
         messages.success(request, _told(form))
         return redirect(request.member.address("keys"))
-    context = {"shown": shown, "form": form, "last_index": shown.log.size - 1}
-    return render(request, template, context, status=400 if form.errors else 200)
+    last_index = shown.log.size - 1
+    return ask(request, question, template, form, shown=shown, last_index=last_index)
 
 
 def _told(form: KeyForm) -> str:

@@ -127,7 +127,8 @@ def _told_of_receipts(result: BundleResult) -> list[str]:
     lines = [f"        {bad.file}: {bad.verdict}: {bad.detail}" for bad in result.bad]
     counts = [f"{count} {verdict}" for verdict, count in result.verdicts.items()]
     if result.bad:
-        lines.append(f"of {result.receipts} receipts: {', '.join(counts)}")
+        noun = "receipt" if result.receipts == 1 else "receipts"
+        lines.append(f"of {result.receipts} {noun}: {', '.join(counts)}")
     if result.field and not result.bad:
         lines.append(f"at: {result.field}")
     return lines

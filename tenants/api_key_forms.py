@@ -3,15 +3,13 @@
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 
 from lucid.api.errors import ApiError
 from lucid.api.parsing import check
-from tenants.claims import DAY, MOST_LIFETIME, NO_CONTROLS, NewApiKey
+from tenants.claims import DAY, MOST_LIFETIME, NewApiKey
+from tenants.confirm_forms import one_line, reason_field
 from tenants.forms import PlainForm
 from tenants.granting import Terms
-from tenants.models import ApiKey
 from tenants.scopes import IN_WORDS
 
 HOUR = 3600  # seconds
@@ -24,8 +22,6 @@ OVERLAPS = [
 ]
 # Members of NewApiKey under other names here.
 FIELDS = {"expires_in_seconds": "expires_in_days"}
-
-one_line = RegexValidator(NO_CONTROLS, "This is one line, without control characters.")
 
 
 class NewKeyForm(PlainForm):
@@ -99,26 +95,4 @@ class RotateKeyForm(PlainForm):
         coerce=int,
         help_text="Long enough for every program to be given the new one.",
     )
-
-
-class RevokeKeyForm(PlainForm):
-    typed = forms.CharField(
-        label="Key, typed again",
-        help_text="Its prefix, as it stands above.",
-        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-    )
-    reason = forms.CharField(
-        max_length=500,
-        validators=[one_line],
-        help_text="Is kept with the access event.",
-    )
-
-    def __init__(self, key: ApiKey, given: Any = None) -> None:
-        super().__init__(given)
-        self.key = key
-
-    def clean_typed(self) -> str:
-        typed: str = self.cleaned_data["typed"]
-        if typed != self.key.prefix:
-            raise ValidationError("This is not the prefix of this key.")
-        return typed
+    reason = reason_field()

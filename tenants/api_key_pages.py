@@ -13,8 +13,10 @@ from django.utils import timezone
 from lucid.api.errors import ApiError
 from lucid.api.pagination import DEFAULT_LIMIT, cut, decode_place, encode_place
 from tenants import events
-from tenants.api_key_forms import NewKeyForm, RevokeKeyForm, RotateKeyForm
+from tenants.api_key_forms import NewKeyForm, RotateKeyForm
 from tenants.api_keys import revoke_key, rotate_key
+from tenants.confirm_forms import ConfirmForm
+from tenants.confirm_page import Question, ask
 from tenants.granting import Terms, issue
 from tenants.models import ApiKey, NotRotatable
 from tenants.page_access import PageRequest, member
@@ -32,6 +34,9 @@ TRIALS = [
     ("audit:read", "/v1/audit/events"),
 ]
 ANYWAY = "/v1/receipts"  # answers which scope is lacking, to a key that is good
+BACK = ("api-keys", "API keys")
+ROTATION = Question("Rotate an API key", "Rotate this key", *BACK, is_dangerous=False)
+REVOCATION = Question("Revoke an API key", "Revoke this key", *BACK)
 
 
 @dataclass(frozen=True)
@@ -103,24 +108,28 @@ def rotate(request: PageRequest, key_id: UUID) -> HttpResponse:
     if form.is_valid():
         Terms.of_manager(request.member.mode).give(Terms.of(key))
         overlap = timedelta(seconds=form.cleaned_data["overlap"])
+        actor, reason = events.person(request), form.cleaned_data["reason"]
         try:
-            successor, text = rotate_key(events.person(request), key, overlap)
+            successor, text = rotate_key(actor, key, overlap, reason=reason)
         except NotRotatable as error:
             form.add_error(None, str(error))
         else:
             return _show_once(request, successor, text, rotated=key)
-    return _ask(request, "tenants/api_key_rotate.html", key, form)
+    template = "tenants/api_key_rotate.html"
+    return ask(request, ROTATION, template, form, shown=Shown(key))
 
 
 @member(can=Right.MANAGE_KEYS)
 def revoke(request: PageRequest, key_id: UUID) -> HttpResponse:
     key = _find(request, key_id)
-    form = RevokeKeyForm(key, request.POST if request.method == "POST" else None)
+    given = request.POST if request.method == "POST" else None
+    form = ConfirmForm("prefix of this key", key.prefix, given)
     if form.is_valid():
         revoke_key(events.person(request), key, form.cleaned_data["reason"])
         messages.success(request, f"{key.prefix} is revoked, in every worker.")
         return redirect(request.member.address("api-keys"))
-    return _ask(request, "tenants/api_key_revoke.html", key, form)
+    template = "tenants/api_key_revoke.html"
+    return ask(request, REVOCATION, template, form, shown=Shown(key))
 
 
 def _keys(request: PageRequest) -> Any:
@@ -147,11 +156,6 @@ def _list(request: PageRequest, form: NewKeyForm) -> HttpResponse:
         context["next_cursor"] = last and encode_place(last.created_at, last.pk)
     status = 400 if form.errors or "bad_cursor" in context else 200
     return render(request, "tenants/api_keys.html", context, status=status)
-
-
-def _ask(request: PageRequest, template: str, key: ApiKey, form: Any) -> HttpResponse:
-    context = {"shown": Shown(key), "form": form}
-    return render(request, template, context, status=400 if form.errors else 200)
 
 
 def _show_once(

@@ -31,12 +31,14 @@ def rotate_key(
     key: ApiKey,
     overlap: timedelta,
     expires_in: timedelta | None = None,
+    *,
+    reason: str = "",
 ) -> tuple[ApiKey, str]:
     """Return the key's successor with its secret text. Raises NotRotatable."""
     before = terms_of(key)
     successor, text = key.rotate(overlap, expires_in)
     after = terms_of(successor) | {"overlap_ends_at": _iso(key.overlap_ends_at)}
-    _record(actor, "api_key.rotated", key, before=before, after=after)
+    _record(actor, "api_key.rotated", key, before=before, after=after, reason=reason)
     return successor, text
 
 

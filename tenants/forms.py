@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -7,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 from lucid.api.addresses import client_address
 from tenants import throttle
-from tenants.models import Membership, User
+from tenants.models import User
 from tenants.roles import Role
 
 
@@ -64,6 +66,18 @@ class PlainForm(forms.Form):
         super().__init__(given, initial=initial, label_suffix="")
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some fields of a form that has many, under a heading."""
+
+    heading: str
+    meaning: str
+    names: Sequence[str]
+
+    def of(self, form: Any) -> tuple[str, str, list[forms.BoundField]]:
+        return self.heading, self.meaning, [form[name] for name in self.names]
+
+
 class AddMemberForm(PlainForm):
     email = forms.EmailField(
         label="E-mail address",
@@ -84,23 +98,3 @@ class AddMemberForm(PlainForm):
 
 class RoleForm(PlainForm):
     role = forms.ChoiceField(choices=Role.choices)
-
-
-class RemoveMemberForm(PlainForm):
-    email = forms.CharField(
-        label="Type the e-mail address of the member",
-        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-    )
-    reason = forms.CharField(
-        required=False, max_length=500, help_text="Is kept with the access event."
-    )
-
-    def __init__(self, membership: Membership, given: Any = None) -> None:
-        super().__init__(given)
-        self.membership = membership
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"].strip().lower()
-        if email != self.membership.user.email:
-            raise ValidationError("This is not the address of this member.")
-        return email

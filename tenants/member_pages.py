@@ -8,15 +8,18 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
 
 from tenants import events
 from tenants import members as membership
-from tenants.forms import AddMemberForm, RemoveMemberForm, RoleForm
+from tenants.confirm_forms import RemoveMemberForm
+from tenants.confirm_page import Question, ask
+from tenants.forms import AddMemberForm, RoleForm
 from tenants.members import NotPossible
 from tenants.models import Membership
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
+
+REMOVAL = Question("Remove a member", "Remove this member", "members", "Members")
 
 
 @member(can=Right.READ_MEMBERS, to_post=Right.MANAGE_MEMBERS)
@@ -43,28 +46,29 @@ def _add(request: PageRequest) -> HttpResponse:
 def member_detail(request: PageRequest, member_id: UUID) -> HttpResponse:
     row = _find(request, member_id)
     if request.method != "POST":
-        return _detail(request, row, role_form=RoleForm(initial={"role": row.role}))
+        return _detail(request, row, RoleForm(initial={"role": row.role}))
     form = RoleForm(request.POST)
 
     def act() -> str:
         membership.change_role(events.person(request), row, form.cleaned_data["role"])
         return f"{row.user.email} is {form.cleaned_data['role']} now."
 
-    return _done(request, form, act) or _detail(request, row, role_form=form)
+    return _done(request, form, act) or _detail(request, row, form)
 
 
-@require_POST
 @member(can=Right.MANAGE_MEMBERS)
 def remove(request: PageRequest, member_id: UUID) -> HttpResponse:
     row = _find(request, member_id)
-    form = RemoveMemberForm(row, request.POST)
+    given = request.POST if request.method == "POST" else None
+    form = RemoveMemberForm("address of this member", row.user.email, given)
 
     def act() -> str:
         reason = form.cleaned_data["reason"]
         membership.remove(events.person(request), row, reason)
         return f"{row.user.email} is a member no more."
 
-    return _done(request, form, act) or _detail(request, row, remove_form=form)
+    done = _done(request, form, act)
+    return done or ask(request, REMOVAL, "tenants/member_remove.html", form, row=row)
 
 
 def _find(request: PageRequest, member_id: UUID) -> Membership:
@@ -96,20 +100,8 @@ def _list(request: PageRequest, form: forms.Form) -> HttpResponse:
     return _render(request, "tenants/members.html", context, form)
 
 
-def _detail(
-    request: PageRequest,
-    row: Membership,
-    *,
-    role_form: forms.Form | None = None,
-    remove_form: forms.Form | None = None,
-) -> HttpResponse:
-    context = {
-        "row": row,
-        "role_form": role_form or RoleForm(initial={"role": row.role}),
-        "remove_form": remove_form or RemoveMemberForm(row),
-    }
-    given = role_form or remove_form
-    return _render(request, "tenants/member.html", context, given)
+def _detail(request: PageRequest, row: Membership, form: forms.Form) -> HttpResponse:
+    return _render(request, "tenants/member.html", {"row": row, "form": form}, form)
 
 
 def _render(

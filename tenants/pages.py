@@ -7,11 +7,11 @@ from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from tenants import events
 from tenants.forms import ChangePasswordForm, LogInForm
@@ -30,10 +30,17 @@ def log_in(request: HttpRequest) -> HttpResponse:
     return _uncached(request, "tenants/log_in.html", {"form": form, "next": target})
 
 
-@require_POST
-def log_out(request: HttpRequest) -> HttpResponse:
+def log_out(request: HttpRequest) -> HttpResponseBase:
+    """A link logs nobody out, but leads to the button that does."""
+    if request.method != "POST":
+        return _offer_to_log_out(request)
     logout(request)
     return redirect("home")
+
+
+@signed_in
+def _offer_to_log_out(request: PageRequest) -> HttpResponse:
+    return render(request, "tenants/log_out.html")
 
 
 @sensitive_post_parameters()
@@ -49,9 +56,10 @@ def account(request: PageRequest) -> HttpResponse:
     return render(request, "tenants/account.html", {"form": form}, status=_status(form))
 
 
-@require_POST
 @signed_in
 def switch(request: PageRequest) -> HttpResponse:
+    if request.method != "POST":  # as whoever had to log in first
+        return redirect("home")
     slug = request.POST.get("tenant", "")
     if slug not in {row.tenant.slug for row in request.member.memberships}:
         raise Http404

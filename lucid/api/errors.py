@@ -213,11 +213,15 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if is_page(request):
-        return HttpResponse(loader.render_to_string("500.html"), status=500)
+        context = {"request_id": getattr(request, "request_id", None)}
+        text = loader.render_to_string("500.html", context)
+        return HttpResponse(text, status=500)
     error = ApiError(Code.INTERNAL_ERROR, "A fault on our side; it has been logged.")
     return answer_error(error, request)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> Answer:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_page(request):
+        return HttpResponse(loader.render_to_string("400.html"), status=400)
     error = ApiError(Code.INVALID_REQUEST, "The request is not well-formed HTTP.")
     return answer_error(error, request)

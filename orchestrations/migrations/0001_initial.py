@@ -345,7 +345,7 @@ class Migration(migrations.Migration):
                 (
                     "model",
                     models.CharField(
-                        help_text="A model's name, or a beginning of it and `*`.",
+                        help_text="As gpt-5, or gpt-5* for all that begin so.",
                         max_length=200,
                     ),
                 ),

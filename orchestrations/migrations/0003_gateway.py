@@ -180,7 +180,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Names, or beginnings of names with a `*`. None: any model.",
+                        help_text="As gpt-5, or gpt-5* for all that begin so. None: any model.",
                         verbose_name="models",
                     ),
                 ),

@@ -51,7 +51,7 @@ class ProviderCredential(Remembered):
         "models",
         default=list,
         blank=True,
-        help_text="Names, or beginnings of names with a `*`. None: any model.",
+        help_text="As gpt-5, or gpt-5* for all that begin so. None: any model.",
     )
     allowed_hosts = models.JSONField(
         default=list,
@@ -105,7 +105,7 @@ class ProviderCredential(Remembered):
         if complaint := _complaint_about(self.model_patterns, MAX_PATTERNS):
             errors["model_patterns"] = complaint
         elif any("*" in pattern[:-1] for pattern in self.model_patterns):
-            errors["model_patterns"] = "A `*` may stand at the end, and only there."
+            errors["model_patterns"] = "A * may stand at the end, and only there."
         if complaint := _complaint_about(self.allowed_hosts, MAX_HOSTS):
             errors["allowed_hosts"] = complaint
         elif complaint := self._complaint_about_url():

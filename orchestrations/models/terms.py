@@ -63,7 +63,7 @@ class Price(Remembered):
 
     provider = models.CharField(max_length=20, choices=Provider.choices)
     model = models.CharField(
-        max_length=200, help_text="A model's name, or a beginning of it and `*`."
+        max_length=200, help_text="As gpt-5, or gpt-5* for all that begin so."
     )
     valid_from = models.DateTimeField()
     valid_to = models.DateTimeField(null=True, blank=True)
@@ -117,7 +117,7 @@ class Price(Remembered):
     def clean(self) -> None:
         errors = {}
         if "*" in self.model[:-1]:
-            errors["model"] = "A `*` may stand at the end, and only there."
+            errors["model"] = "A * may stand at the end, and only there."
         if self.valid_from and self.valid_to and self.valid_to <= self.valid_from:
             errors["valid_to"] = "This is not after the beginning."
         caches = (

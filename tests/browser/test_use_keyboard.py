@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.pages import PAGES
 
@@ -98,3 +99,18 @@ def test_a_filter_is_set_by_keyboard(auditor):
     auditor.keyboard.press("Enter")
     auditor.get_by_role("link", name="Remove").wait_for()
     assert "member.added" in auditor.url
+
+
+def test_the_pages_unfold_on_a_phone(open_page):
+    page = open_page("auditor", width=360, java_script_enabled=False)
+    page.goto("/audit")
+    pages = page.get_by_role("navigation", name="Pages")
+    expect(pages.get_by_role("link")).to_have_count(0)
+    summary = pages.locator("summary")
+    expect(summary).to_have_text("Pages Access events")
+    summary.focus()
+    page.keyboard.press("Enter")
+    for door in pages.get_by_role("link").all():
+        assert door.bounding_box()["height"] >= 44
+    pages.get_by_role("link", name="Costs").click()
+    page.get_by_role("heading", name="Costs", exact=True).wait_for()

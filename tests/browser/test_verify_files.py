@@ -295,6 +295,14 @@ class TestBundles:
         )
         assert kinds == [*["verdict good"] * 6, "verdict open"]
 
+    @pytest.mark.parametrize(
+        ("indexes", "told"),
+        [([3], "the one receipt is VALID"), ([1, 3], "all 2 receipts are VALID")],
+    )
+    def test_of_one_and_of_some_it_says_that_all_are_valid(self, desk, indexes, told):
+        desk.choose(file("evidence.zip", bundle(indexes=indexes)))
+        expect(desk.page.locator(".checks")).to_contain_text(told)
+
     def test_a_spoilt_one_names_the_receipt(self, desk):
         files = unpacked(bundle())
         name = "receipts/3.json"
@@ -303,6 +311,7 @@ class TestBundles:
         sentence = desk.choose(file("b.zip", packed(resealed(spoilt))))
         assert "(INVALID)" in sentence
         expect(desk.page.locator(".bad-receipts")).to_contain_text(name)
+        assert "Of 3 receipts: 2 VALID, 1 INVALID." in sentence
 
     def test_a_bomb_is_refused(self, desk):
         files = unpacked(bundle()) | {"README.txt": b"0" * 300_000_000}

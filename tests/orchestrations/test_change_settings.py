@@ -83,7 +83,8 @@ class TestTenant:
 
 class TestPublicLog:
     def form(self, acme: Tenant, **changed: str) -> dict[str, str]:
-        return {"slug": acme.slug, "reason": "for witnesses", "public": "yes"} | changed
+        form = {"typed": acme.slug, "reason": "for witnesses", "public": "yes"}
+        return form | changed
 
     def test_it_becomes_public_and_private_again(self, acme, alice, admin):
         grow(alice, 1)
@@ -119,14 +120,14 @@ class TestPublicLog:
         assert "the newest checkpoint" in told
         assert "receipts, models, agents, tokens and costs stay private" in told
 
-    @pytest.mark.parametrize("name", ["slug", "reason"])
+    @pytest.mark.parametrize("name", ["typed", "reason"])
     def test_it_asks_for_the_name_and_a_reason(self, acme, admin, name):
         answer = admin.post("/settings/public-log", self.form(acme, **{name: ""}))
         assert "This field is required" in complaint_at(answer, name)
 
     def test_another_name_publishes_nothing(self, acme, admin):
-        answer = admin.post("/settings/public-log", self.form(acme, slug="globex"))
-        assert "not the name of this tenant" in complaint_at(answer, "slug")
+        answer = admin.post("/settings/public-log", self.form(acme, typed="globex"))
+        assert "not the name of this tenant" in complaint_at(answer, "typed")
         assert Tenant.objects.get(pk=acme.pk).settings == {}
         assert events_of(acme) == []
 
@@ -173,12 +174,15 @@ class TestBudget:
         assert complaint in complaint_at(answer, "limit")
         assert events_of(acme) == []
 
-    def test_a_link_sets_nothing(self, admin):
-        assert admin.get(BUDGET).status_code == 405
+    def test_a_link_sets_nothing_and_leads_to_the_form(self, acme, admin):
+        answer = admin.get(f"{BUDGET}?limit=1")
+        assert answer["Location"] == f"/t/{acme.slug}/settings#budget"
+        assert not Budget.objects.filter(tenant=acme).exists()
 
 
 OWN = {"provider": "custom", "model": "smollm2", "input_rate": "0.5", "factor": "1"}
 OWN = OWN | {"output_rate": "2"}
+END = {"at": "", "typed": "gpt-5", "reason": "a new contract"}
 
 
 class TestPrices:
@@ -214,7 +218,7 @@ class TestPrices:
         [
             ({"provider": "acme"}, "provider", "Select a valid choice"),
             ({"model": ""}, "model", "This field is required"),
-            ({"model": "a*b"}, "model", "A `*` may stand at the end"),
+            ({"model": "a*b"}, "model", "A * may stand at the end"),
             ({"model": "a\tb"}, "model", "one line, without control characters"),
             ({"input_rate": "-1"}, "input_rate", "greater than or equal to 0"),
             ({"input_rate": "1" * 30}, "input_rate", "no more than"),
@@ -250,20 +254,31 @@ class TestPrices:
 
     def test_one_ends_now_or_later_and_once(self, acme, admin):
         row = self.price(acme)
-        assert admin.post(f"{PRICES}/{row.pk}/end", {"at": ""}).status_code == 302
+        assert admin.post(f"{PRICES}/{row.pk}/end", END).status_code == 302
         row.refresh_from_db()
         assert row.valid_to
         assert abs(row.valid_to - timezone.now()) < timedelta(minutes=1)
         (event,) = events_of(acme)
         assert (event.action, before(event)) == ("price.changed", {"valid_to": None})
+        assert event.reason == END["reason"]
         assert "1 ended" in text_of(admin.get(PRICES))
         assert admin.post(f"{PRICES}/{row.pk}/end").status_code == 404
 
     def test_one_that_has_not_begun_is_removed(self, acme, admin):
         row = self.price(acme, begins=timedelta(days=3))
-        admin.post(f"{PRICES}/{row.pk}/end", {"at": ""})
+        admin.post(f"{PRICES}/{row.pk}/end", END)
         assert not Price.objects.filter(tenant=acme).exists()
         assert [event.action for event in events_of(acme)] == ["price.removed"]
+
+    @pytest.mark.parametrize("name", ["typed", "reason"])
+    def test_to_end_one_its_model_is_typed_and_a_reason_given(self, acme, admin, name):
+        row = self.price(acme)
+        answer = admin.post(f"{PRICES}/{row.pk}/end", END | {name: ""})
+        assert "This field is required" in complaint_at(answer, name)
+        answer = admin.post(f"{PRICES}/{row.pk}/end", END | {"typed": "gpt-4"})
+        assert "not the name of this model" in complaint_at(answer, "typed")
+        row.refresh_from_db()
+        assert (row.valid_to, events_of(acme)) == (None, [])
 
     @pytest.mark.parametrize("price_id", ["1" * 30, "0"])
     def test_no_price_is_not_found(self, admin, price_id):
@@ -389,7 +404,7 @@ class TestProviders:
             ({"credential": ""}, "credential", "openai asks for a credential"),
             ({"credential": "a b"}, "credential", "ASCII without spaces"),
             ({"credential": "x" * 10_001}, "credential", "at most 10,000 characters"),
-            ({"model_patterns": "a*b"}, "model_patterns", "A `*` may stand at the end"),
+            ({"model_patterns": "a*b"}, "model_patterns", "A * may stand at the end"),
             ({"model_patterns": "x" * 201}, "model_patterns", "1 to 200 characters"),
             ({"model_patterns": "a\0b"}, "model_patterns", "1 to 200 characters"),
             ({"connect_seconds": "0"}, "connect_seconds", "greater than or equal to 1"),
@@ -408,10 +423,10 @@ class TestProviders:
 
     def test_it_is_removed_by_name(self, acme, admin, caplog):
         admin.post(OPENAI, SETTINGS | {"credential": SECRET})
-        form = {"provider": "anthropic", "reason": "unused"}
+        form = {"typed": "anthropic", "reason": "unused"}
         answer = admin.post(f"{OPENAI}/remove", form)
-        assert "not the name of this provider" in complaint_at(answer, "provider")
-        form["provider"] = "openai"
+        assert "not the name of this provider" in complaint_at(answer, "typed")
+        form["typed"] = "openai"
         assert admin.post(f"{OPENAI}/remove", form).status_code == 302
         assert not ProviderCredential.objects.filter(tenant=acme).exists()
         event = events_of(acme)[-1]

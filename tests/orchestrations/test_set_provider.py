@@ -283,7 +283,7 @@ CUSTOM = ["--base-url=https://models.example/v1"]
             [f"--base-url=https://a.example/{'x' * 500}"],
             "base_url: Ensure this value has at most 500 characters",
         ),
-        ("openai", ["--model", "gpt-*-mini"], "model_patterns: A `*` may stand"),
+        ("openai", ["--model", "gpt-*-mini"], "model_patterns: A * may stand"),
         ("openai", ["--model="], "model_patterns: Expected a list of names"),
         ("openai", ["--model", *"m" * 101], "model_patterns: There are at most 100."),
         ("openai", ["--allow-host="], "allowed_hosts: Expected a list of names"),

@@ -127,6 +127,11 @@ class TestRows:
         assert alice.post(f"/v1/orchestrations/{run}/complete", {}).status_code == 200
         assert cells(page(auditor))["Cost, US$"] == "unpriced"
 
+    def test_a_run_without_a_call_counted_no_tokens(self, alice, auditor):
+        alice.post(f"/v1/orchestrations/{start(alice)}/complete", {})
+        shown = cells(page(auditor))
+        assert (shown["Type"], shown["Tokens"]) == ("Orchestration", "–")
+
     def test_an_action(self, alice, auditor):
         action = {"agent_id": "a", "receipt_type": "tool", "action": "x"}
         assert alice.post("/v1/agent-receipts", action).status_code == 201

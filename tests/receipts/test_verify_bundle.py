@@ -531,6 +531,17 @@ class TestTheCommand:
         assert "of 3 receipts: 1 VALID, 2 KEY_REVOKED" in out
         assert out.endswith("\nKEY_REVOKED\n")
 
+    @pytest.mark.parametrize(
+        ("indexes", "told"), [([3], "the one receipt"), ([1, 3], "all 2 receipts")]
+    )
+    def test_it_says_how_many_are_valid(self, tmp_path, capsys, indexes, told):
+        path = tmp_path / "some.zip"
+        path.write_bytes(bundle(indexes=indexes))
+        assert main([str(path)]) == 0
+        assert f"{told} {'is' if len(indexes) == 1 else 'are'} VALID" in (
+            capsys.readouterr().out
+        )
+
     def test_no_zip_exits_with_1(self, tmp_path, capsys):
         path = tmp_path / "it.zip"
         path.write_bytes(b"nonsense")

@@ -63,7 +63,8 @@ MEMBER = "members/<uuid:member_id>"
 ROTATE_KEY = {"reason": "yearly", "kid": "{kid}"}
 REVOKE_KEY = ROTATE_KEY | {"last_valid_index": "-1"}
 REVOKE_API_KEY = {"typed": "{prefix}", "reason": "lost"}
-PUBLIC = {"slug": "{slug}", "reason": "for witnesses", "public": "yes"}
+ROTATE_API_KEY = {"overlap": "0", "reason": "yearly"}
+PUBLIC = {"typed": "{slug}", "reason": "for witnesses", "public": "yes"}
 NEW_PRICE = {"provider": "openai", "model": "gpt-5", "factor": "0.9"}
 NEW_PROVIDER = {
     "credential": "a-new-credential",
@@ -73,7 +74,9 @@ NEW_PROVIDER = {
     "retries": "2",
     "concurrency": "100",
 }
-GONE_PROVIDER = {"provider": "{provider}", "reason": "unused"}
+GONE_PROVIDER = {"typed": "{provider}", "reason": "unused"}
+GONE_MEMBER = {"typed": "{email}", "reason": "left"}
+GONE_PRICE = {"at": "", "typed": "o3", "reason": "a new contract"}
 NEW_API_KEY = {"name": "n", "scopes": "receipts:read"}
 # Each has a second address, which names the tenant.
 OF_THE_CHOSEN_TENANT = {
@@ -98,22 +101,20 @@ OF_THE_CHOSEN_TENANT = {
     f"{KEY}/rotate": Page("/keys/{kid}/rotate", ADMINS, ROTATE_KEY, 302),
     f"{KEY}/revoke": Page("/keys/{kid}/revoke", ADMINS, REVOKE_KEY, 302),
     "keys/api": Page("/keys/api", ADMINS),
-    f"{API_KEY}/rotate": Page("/keys/api/{api_key}/rotate", ADMINS, {"overlap": "0"}),
+    f"{API_KEY}/rotate": Page("/keys/api/{api_key}/rotate", ADMINS, ROTATE_API_KEY),
     f"{API_KEY}/revoke": Page(
         "/keys/api/{api_key}/revoke", ADMINS, REVOKE_API_KEY, 302
     ),
     "members": Page("/members", EVERYONE),
     MEMBER: Page("/members/{member}", ADMINS),
-    f"{MEMBER}/remove": Page(
-        "/members/{member}/remove", ADMINS, {"email": "{email}"}, 302
-    ),
+    f"{MEMBER}/remove": Page("/members/{member}/remove", ADMINS, GONE_MEMBER, 302),
     "audit": Page("/audit", AUDITORS),
     "settings": Page("/settings", ADMINS),
     "settings/public-log": Page("/settings/public-log", ADMINS),
     "settings/budget": Page("/settings/budget", ADMINS, {"limit": "10"}, 302),
     "settings/prices": Page("/settings/prices", ADMINS),
     "settings/prices/<int:price_id>/end": Page(
-        "/settings/prices/{price}/end", ADMINS, {"at": ""}, 302
+        "/settings/prices/{price}/end", ADMINS, GONE_PRICE, 302
     ),
     PROVIDER: Page("/settings/providers/{provider}", ADMINS),
     f"{PROVIDER}/remove": Page(
@@ -290,9 +291,30 @@ def test_a_change_from_another_site_is_refused(acme, admin, names, page):
     assert "The form is too old" in answer.content.decode()
 
 
-@pytest.mark.parametrize("path", ["/logout", "/switch"])
-def test_a_link_changes_nothing(admin, path):
-    assert admin.get(path).status_code == 405
+def test_a_link_logs_nobody_out_and_leads_to_the_button_that_does(admin):
+    assert 'action="/logout"' in admin.get("/logout").content.decode()
+    assert admin.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [("/switch", "/"), ("/settings/budget", "/t/{slug}/settings#budget")],
+)
+def test_whoever_comes_to_an_address_of_a_button_is_led_to_the_button(
+    acme, admin, path, there
+):
+    answer = admin.get(path)
+    assert (answer.status_code, answer["Location"]) == (
+        302,
+        there.format(slug=acme.slug),
+    )
+
+
+@each({route: page for route, page in OF_A_TENANT.items() if page.post})
+def test_every_address_that_is_sent_to_shows_a_person_something(
+    acme, admin, names, page
+):
+    assert ask(admin, page._replace(post=None), names).status_code in (200, 302)
 
 
 OF_ITS_OWN = re.compile(r'<script(?!( type="module")? src=)|<style|style=| on[a-z]+=')

@@ -78,7 +78,7 @@ class TestIssue:
         answer = admin.post("/keys/api", NEW | {"scopes": "metrics:read"})
         told = text_of(answer)
         bearer = f"-H 'Authorization: Bearer {secret_in(answer)}'"
-        assert f"curl http://testserver/v1/costs {bearer}" in told
+        assert f"curl http://testserver/v1/costs \\ {bearer}" in told
 
     def test_all_terms_are_kept(self, acme, admin):
         terms = {
@@ -189,26 +189,31 @@ class TestRead:
             admin.get("/keys/api")
 
 
+ROTATION = {"reason": "once a year"}
+
+
 class TestRotate:
     def test_the_successor_is_shown_once_and_both_work(self, acme, admin, alice):
         path = f"/keys/api/{alice.key.pk}/rotate"
-        answer = admin.post(path, {"overlap": "3600"})
+        answer = admin.post(path, ROTATION | {"overlap": "3600"})
         secret = secret_in(answer)
         successor = ApiKey.objects.exclude(pk=alice.key.pk).get(tenant=acme)
         assert Caller(acme, successor, secret).get("/v1/receipts").status_code == 200
         assert alice.get("/v1/receipts").status_code == 200
         (event,) = events_of(acme)
-        assert event.action == "api_key.rotated"
+        assert (event.action, event.reason) == ("api_key.rotated", "once a year")
         assert secret not in str(event.as_json())
 
     def test_without_an_overlap_the_old_key_ends_now(self, admin, alice):
-        secret_in(admin.post(f"/keys/api/{alice.key.pk}/rotate", {"overlap": "0"}))
+        secret_in(
+            admin.post(f"/keys/api/{alice.key.pk}/rotate", ROTATION | {"overlap": "0"})
+        )
         assert alice.get("/v1/receipts").json()["code"] == "KEY_ROTATED"
 
     def test_what_was_rotated_is_not_rotated_again(self, acme, admin, alice):
         path = f"/keys/api/{alice.key.pk}/rotate"
-        admin.post(path, {"overlap": "3600"})
-        answer = admin.post(path, {"overlap": "3600"})
+        admin.post(path, ROTATION | {"overlap": "3600"})
+        answer = admin.post(path, ROTATION | {"overlap": "3600"})
         assert answer.status_code == 400
         assert "was rotated before" in text_of(answer)
         assert ApiKey.objects.filter(tenant=acme).count() == 2
@@ -216,7 +221,7 @@ class TestRotate:
     @pytest.mark.parametrize("overlap", ["", "5", "a day", "-1"])
     def test_another_overlap_is_refused(self, acme, admin, alice, overlap):
         path = f"/keys/api/{alice.key.pk}/rotate"
-        answer = admin.post(path, {"overlap": overlap})
+        answer = admin.post(path, ROTATION | {"overlap": overlap})
         assert answer.status_code == 400
         assert ApiKey.objects.filter(tenant=acme).count() == 1
 

@@ -99,7 +99,7 @@ class TestChange:
 class TestRemove:
     def test_it_asks_for_the_address_and_keeps_the_reason(self, acme, admin, auditor):
         path = page(admin, of(auditor) + "/remove")
-        data = {"email": auditor.user.email, "reason": "Left the company."}
+        data = {"typed": auditor.user.email.upper(), "reason": "Left the company."}
         assert admin.post(path, data)["Location"] == page(admin)
         assert auditor.user.email not in roles(acme)
         assert auditor.get(f"/t/{acme.slug}").status_code == 404
@@ -110,12 +110,18 @@ class TestRemove:
     @pytest.mark.parametrize("typed", ["", "yes", "other@example.com"])
     def test_another_address_removes_nobody(self, acme, admin, auditor, typed):
         path = page(admin, of(auditor) + "/remove")
-        assert admin.post(path, {"email": typed}).status_code == 400
+        answer = admin.post(path, {"typed": typed, "reason": "left"})
+        assert answer.status_code == 400
+        assert auditor.user.email in roles(acme)
+
+    def test_it_asks_why(self, acme, admin, auditor):
+        path = page(admin, of(auditor) + "/remove")
+        assert admin.post(path, {"typed": auditor.user.email}).status_code == 400
         assert auditor.user.email in roles(acme)
 
     def test_the_last_admin_stays(self, acme, admin):
         path = page(admin, of(admin) + "/remove")
-        answer = admin.post(path, {"email": admin.user.email})
+        answer = admin.post(path, {"typed": admin.user.email, "reason": "left"})
         assert answer.status_code == 400
         assert "is the last admin" in answer.content.decode()
 

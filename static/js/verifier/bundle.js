@@ -187,7 +187,7 @@ class Bundle {
       this.onReceipt(done + 1, indexes.length);
     }
     if (first) throw first;
-    return `${indexes.length} of ${indexes.length} receipts are VALID`;
+    return allValid(indexes.length);
   }
 
   // The leaf indexes of the receipts, each of which has a proof.
@@ -265,6 +265,10 @@ function asRefused(index, { verdict, field, expected, found, steps }) {
 
 function limitOf(name) {
   return OF_RECEIPTS.test(name) ? 128 * KIB : (LIMITS.get(name) ?? null);
+}
+
+function allValid(count) {
+  return count === 1 ? "the one receipt is VALID" : `all ${count} receipts are VALID`;
 }
 
 const receiptName = (index) => `receipts/${index}.json`;

@@ -106,7 +106,7 @@ function historyClause(history) {
   return element("span", { class: "clause" }, " ", mark("warn", `${ofHistory(history)[1]}.`));
 }
 
-function refusalOf({ verdict, field, expected, found, steps, history, bad = [] }, now) {
+function refusalOf({ verdict, field, expected, found, steps, history, bad = [], counts }, now) {
   const why = history?.state === State.INCONSISTENT ? history.why : steps.at(-1).detail;
   const parts = [
     mark("bad", meaning(verdict)),
@@ -119,16 +119,24 @@ function refusalOf({ verdict, field, expected, found, steps, history, bad = [] }
       element("dd", {}, element("code", {}, asText(value).slice(0, MAX_SHOWN))),
     ]);
   const values = element("dl", {}, ...rows);
-  return element("div", { class: "answer" }, element("p", {}, ...parts), values, listOf(bad));
+  return element("div", { class: "answer" }, element("p", {}, ...parts), values, listOf(bad, counts));
 }
 
-// Of a bundle: the receipts that are not VALID.
-function listOf(bad) {
+// Of a bundle: how many receipts have which verdict, and those that are not VALID.
+function listOf(bad, counts) {
   const items = bad.map(({ file, result }) => {
     const why = ` (${result.verdict}): ${result.steps.at(-1).detail}`;
     return element("li", {}, element("code", {}, file), " ", mark("bad", meaning(result.verdict)), why);
   });
-  return items.length ? element("ul", { class: "bad-receipts" }, ...items) : null;
+  if (items.length === 0) return null;
+  const all = [...counts.values()].reduce((sum, some) => sum + some);
+  const told = [...counts].map(([verdict, some]) => `${count(some)} ${verdict}`).join(", ");
+  return element(
+    "div",
+    {},
+    element("p", {}, `Of ${count(all)} receipt${all === 1 ? "" : "s"}: ${told}.`),
+    element("ul", { class: "bad-receipts" }, ...items),
+  );
 }
 
 // What the reader has to know beside the verdict.
