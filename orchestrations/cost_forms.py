@@ -12,6 +12,7 @@ from orchestrations.cost_periods import Asked, Preset
 from orchestrations.costs import GroupBy, Period
 from orchestrations.key_filter import KeyNamed, key_field
 from orchestrations.models import CostSource, Provider
+from orchestrations.step_search import StepSearch
 from tenants.filter_forms import DaysForm, SaysWhatIsSet, exactly
 
 MAX_DAYS = 3660
@@ -199,3 +200,35 @@ class CallForm(SaysWhatIsSet, CostDaysForm):
         if name == "api_key" and self.key:
             return self.key.words
         return super().in_words(name, value)
+
+
+class StepForm(SaysWhatIsSet, CostDaysForm):
+    agent_id = exactly("Agent", is_claimed=True)
+    workflow_id = exactly("Workflow", is_claimed=True)
+    without = forms.ChoiceField(
+        required=False,
+        label="Without",
+        choices=[
+            ("", "Anything"),
+            *((name, WITHOUTS[name]) for name in ("agent_id", "workflow_id")),
+        ],
+    )
+    format = forms.ChoiceField(
+        required=False, choices=[("csv", "CSV")], widget=forms.HiddenInput
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        name = cleaned.get("without")
+        if name and cleaned.get(name):
+            self.add_error("without", "No step is both of one and without.")
+        return cleaned
+
+    def search(self, tenant_id: UUID, mode: str) -> StepSearch:
+        given = self.cleaned_data
+        named = {name: given[name] or None for name in ("agent_id", "workflow_id")}
+        if given["without"]:
+            named[given["without"]] = ""
+        return StepSearch(
+            tenant_id, mode, **named, first=given["from"], last=given["to"]
+        )
