@@ -144,7 +144,9 @@ class CallForm(SaysWhatIsSet, CostDaysForm):
         choices=[("", "Or with"), *YES],
     )
     failed = forms.ChoiceField(
-        required=False, label="Failed", choices=[("", "Or not"), *YES]
+        required=False,
+        label="Failed",
+        choices=[("", "Or not"), *YES, ("unknown", "Nobody knows")],
     )
     format = forms.ChoiceField(
         required=False, choices=[("csv", "CSV")], widget=forms.HiddenInput
@@ -191,7 +193,8 @@ class CallForm(SaysWhatIsSet, CostDaysForm):
             orchestration_id=given["orchestration_id"] or None,
             cost_source=given["cost_source"] or None,
             unpriced=bool(given["unpriced"]),
-            failed=bool(given["failed"]),
+            failed=given["failed"] == "yes",
+            unknown=given["failed"] == "unknown",
             first=given["from"],
             last=given["to"],
         )
