@@ -16,7 +16,7 @@ from django.db.models import Exists, Max, Min, OuterRef, Q
 from lucid.api.pagination import EPOCH, MICROSECOND, cut
 from orchestrations.claims import ID_PREFIX
 from orchestrations.models import Inference, Orchestration, RunDay
-from orchestrations.run_filter import Rows, RunFilter, cursor_of, passing
+from orchestrations.run_filter import Rows, RunFilter, cursor_of, newest_of, passing
 from orchestrations.ulid import ALPHABET, LENGTH
 
 LOOKED_THROUGH = 10_000
@@ -106,15 +106,14 @@ class RunSearch:
 
     def page(self, tenant_id: UUID, mode: str) -> Found:
         """Return a page of them, from as few rows as can be answered for at once."""
-        runs = Orchestration.objects.filter(tenant_id=tenant_id, mode=mode)
+        runs = self._in_order(tenant_id, mode)
         runs = runs.filter(self._days(tenant_id, mode), **self._along)
         if self._place is not None:
             runs = runs.filter(self._place.older)
         end = self._end_of_window(runs)
         if end is not None:
             runs = runs.filter(end.newer)
-        runs = self._newest(self._passing(runs, tenant_id))
-        page, more = cut(runs, self.asked.limit)
+        page, more = cut(self._passing(runs, tenant_id), self.asked.limit)
         if more:
             return Found(page, self._place_of(page[-1]).cursor)
         if end is not None:
@@ -143,8 +142,11 @@ class RunSearch:
         )
         return runs.filter(Exists(calls))
 
-    def _newest(self, runs: Rows) -> Rows:
-        return runs.order_by(*(["-ended_at", "-id"] if self.is_by_end else ["-id"]))
+    def _in_order(self, tenant_id: UUID, mode: str) -> Rows:
+        if not self.is_by_end:
+            return newest_of(tenant_id, mode)
+        runs = Orchestration.objects.filter(tenant_id=tenant_id, mode=mode)
+        return runs.order_by("-ended_at", "-id")
 
     def _place_of(self, run: Orchestration) -> Place:
         return Place(run.ended_at if self.is_by_end else None, run.pk)
@@ -154,12 +156,12 @@ class RunSearch:
         if not (self._looked_for or self.call):
             return None
         # This alone, which is in the index that is walked along.
-        name = "ended_at" if self.is_by_end else "pk"
-        values = runs.order_by(f"-{name}").values_list(name, flat=True)
-        last = list(values[self.most - 1 : self.most + 1])
-        if len(last) < 2:
-            return None
-        return Place(last[0], ID_PREFIX) if self.is_by_end else Place(None, last[0])
+        if self.is_by_end:
+            ends = runs.order_by("-ended_at").values_list("ended_at", flat=True)
+            last = list(ends[self.most - 1 : self.most + 1])
+            return Place(last[0], ID_PREFIX) if len(last) > 1 else None
+        ids = runs.values_list("pk", flat=True)[self.most - 1 : self.most + 1]
+        return Place(None, ids[0]) if len(ids) > 1 else None
 
     def _days(self, tenant_id: UUID, mode: str) -> Q:
         """Bound the end by the days that are asked for, and on which there are any."""

@@ -9,11 +9,18 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Replace
+from django.test.utils import CaptureQueriesContext
 
+from lucid.isolation import working_for
 from orchestrations import run_search
-from orchestrations.models import NOBODY
+from orchestrations.models import NOBODY, Orchestration
 from orchestrations.run_filter import RunFilter
 from orchestrations.run_search import RunSearch
+from tests.admin.test_list_large_tables import TABLES, fill, plan_of
+from tests.conftest import new_tenant
 from tests.orchestrations.usage_rows import Ledger
 from tests.tenants.people import new_person
 
@@ -233,3 +240,26 @@ class TestByCall:
         assert found.next_cursor is None
         late = replace(search, first=date(2026, 11, 3))
         assert not late.page(acme.pk, "live").runs
+
+
+def test_runs_of_a_quiet_tenant_are_found_behind_those_of_others(database):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no plans to read")
+    with transaction.atomic():
+        quiet, busy = new_tenant("quiet"), new_tenant("busy")
+        for tenant in (quiet, busy):
+            fill(Orchestration, {"tenant_id": tenant.pk})
+            if tenant == quiet:
+                older = Replace("id", Value(":7Z"), Value(":6Z"))
+                Orchestration.objects.filter(tenant=quiet).update(id=older)
+        filters = [RunSearch(RunFilter()), RunSearch(RunFilter(), "7" * 26)]
+        with working_for(quiet.pk), CaptureQueriesContext(connection) as asked:
+            for search in filters:
+                assert len(search.page(quiet.pk, "live").runs) == 50
+            assert RunFilter().newest(quiet.pk, "live")[0].tenant == quiet
+        for query in asked.captured_queries[:3]:
+            with working_for(quiet.pk):
+                plan = list(plan_of(query["sql"].partition("; ")[2]))
+            read = [it for it in plan if it.get("Relation Name") in TABLES]
+            assert [it["Index Name"] for it in read] == ["orchestrations_by_age"]
+        transaction.set_rollback(True)
