@@ -57,6 +57,8 @@ def _list(request: PageRequest, form: RunFilterForm, search: RunSearch) -> HttpR
         "found": found,
         "is_newest": not search.cursor,
         "is_by_end": search.is_by_end,
+        "counted": search.counted(*whose),
+        "has_call": bool(search.call),
         "is_log_shut": is_log_shut,
         "looked_through": search.most,
     }

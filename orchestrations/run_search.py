@@ -7,14 +7,17 @@ runs and no more; the page then says how far back it has looked.
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Exists, Max, Min, OuterRef, Q
+from django.utils import timezone
 
 from lucid.api.pagination import EPOCH, MICROSECOND, cut
 from orchestrations.claims import ID_PREFIX
+from orchestrations.ended_runs import Asked, bands_of
 from orchestrations.models import Inference, Orchestration, RunDay
 from orchestrations.run_filter import Rows, RunFilter, cursor_of, newest_of, passing
 from orchestrations.ulid import ALPHABET, LENGTH
@@ -72,6 +75,12 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Counted:
+    runs: int
+    cost: Decimal  # of the calls that were asked for, where some were
+
+
+@dataclass(frozen=True)
 class RunSearch:
     """With a day of the end, the list has ended runs alone, in the order of the end."""
 
@@ -119,6 +128,19 @@ class RunSearch:
         if end is not None:
             return Found(page, end.cursor, end.time)
         return Found(page, None)
+
+    def counted(self, tenant_id: UUID, mode: str) -> Counted | None:
+        """Return what the rollups say of all of them; None where they cannot."""
+        if not self.is_by_end or self._looked_for or len(self.call) > 1:
+            return None
+        dimension, values = "", None
+        for name, value in self.call.items():
+            dimension, values = _dimension(name), {str(value)}
+        days = self.first or date.min, self.last or timezone.now().date()
+        asked = Asked(tenant_id, mode, *days, dimension, values)
+        bands = list(bands_of(asked))
+        cost = sum((band.cost for band in bands), Decimal(0))
+        return Counted(sum(band.runs for band in bands), cost)
 
     @property
     def _along(self) -> dict[str, Any]:
@@ -179,13 +201,17 @@ class RunSearch:
 
     def _days_with(self, name: str, value: Any) -> Any:
         """Return the rollups of runs that have such a call, as far as the cursor."""
-        dimension = "api_key" if name == "api_key_id" else name
-        days = RunDay.objects.filter(dimension=dimension, value=str(value))
+        days = RunDay.objects.filter(dimension=_dimension(name), value=str(value))
         if self._place and self._place.ended_at:
             days = days.filter(day__lte=self._place.ended_at.date())
         if self.first:
             days = days.filter(day__gte=self.first)
         return days.filter(day__lte=self.last) if self.last else days
+
+
+def _dimension(column: str) -> str:
+    """Return how rollups of runs call a column of calls."""
+    return "api_key" if column == "api_key_id" else column
 
 
 def _between(first: date | None, last: date | None) -> Q:

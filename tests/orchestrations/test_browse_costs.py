@@ -23,6 +23,7 @@ from orchestrations.cost_periods import said as spoken
 from orchestrations.costs import GroupBy, Period, summarise
 from orchestrations.models import NOBODY, Budget, MonthSpend
 from orchestrations.money import to_nanocents
+from tenants.templatetags.pages import total as dollars
 from tests.conftest import new_caller
 from tests.orchestrations.runs import post, record, start
 from tests.orchestrations.usage_rows import Ledger
@@ -243,8 +244,12 @@ class TestGroups:
         text = page(analyst, by=by)
         doors = dict.fromkeys(links(body_of_groups(text), "orchestrations"))
         found = sorted(len(walk(analyst, url)) for url in doors)
-        counts = [group.totals.runs.count for group in summary.groups]
-        assert found == sorted(count for count in counts if count)
+        groups = [it.totals.runs for it in summary.groups if it.totals.runs.count]
+        assert found == sorted(runs.count for runs in groups)
+        told = [answered(analyst.get(url).content.decode()) for url in doors]
+        sums = [re.findall(r"(\d+) runs? ended .+ cost:? (.+)\.$", it) for it in told]
+        wanted = [[(str(runs.count), dollars(runs.cost))] for runs in groups]
+        assert sorted(sums) == sorted(wanted)
         total = table_of_groups(text).partition("<tfoot>")[2].partition("</tfoot>")[0]
         (door,) = set(links(total, "orchestrations"))
         assert total.count("/orchestrations?") == 3  # how many, average, 95 %

@@ -93,6 +93,16 @@ class TestByEnd:
         assert "newest first" in said(page)
         assert ">Ended</th>" not in page
 
+    def test_it_says_how_many_there_are_where_rollups_know(self, analyst, runs):
+        query = {"ended_from": "2026-11-01", "ended_to": "2026-11-03"}
+        page = analyst.get(PATH, data=query).content.decode()
+        assert "5 runs ended in these days and cost $0.00." in said(page)
+        page = analyst.get(PATH, data={"ended_to": "2026-10-31"}).content.decode()
+        assert "1 run ended in these days" in said(page)
+        for other in ({"status": "failed"}, {"agent_id": "agent"}):
+            page = analyst.get(PATH, data=query | other).content.decode()
+            assert "ended in these days" not in said(page)
+
     def test_it_goes_on_by_a_cursor_through_runs_of_one_moment(self, analyst, ledger):
         runs = [ledger.run(at(1)) for _ in range(120)]
         for number, run in enumerate(runs):
