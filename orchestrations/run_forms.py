@@ -34,7 +34,7 @@ WITHOUTS = {
 
 
 class RunFilterForm(SaysWhatIsSet, DaysForm):
-    day_help = "A day in UTC, of its start"
+    day_labels = ("Started from", "Started to")
 
     status = forms.ChoiceField(
         required=False, choices=[*ANY, *Orchestration.Status.choices]
@@ -75,6 +75,8 @@ class RunFilterForm(SaysWhatIsSet, DaysForm):
 
     def __init__(self, given: QueryDict, tenant_id: UUID) -> None:
         super().__init__(given)
+        own = ("status", "agent_id", "workflow_id", "min_cost")
+        self.order_fields([*own, "from", "to"])
         self._tenant_id = tenant_id
         self._key: KeyNamed | None = None
 

@@ -15,9 +15,10 @@ from orchestrations.run_words import STATUSES, Verdict, duration
 from orchestrations.settling import is_due
 from orchestrations.usage import TOKEN_COUNTS
 
+STARTED = Column("started", "Started")
 ENDED = Column("ended", "Ended", is_usual=False)
 COLUMNS = [
-    Column("started", "Started"),
+    STARTED,
     ENDED,
     Column("run", "Run"),
     Column("status", "Status"),
@@ -35,8 +36,9 @@ COLUMNS = [
 
 
 def columns_of(*, by_end: bool) -> list[Column]:
-    """Return the columns; the end is a usual one where the list is in its order."""
-    return [it._replace(is_usual=by_end) if it is ENDED else it for it in COLUMNS]
+    """Return the columns: the usual time is the one that the list is in order of."""
+    usual = {STARTED: not by_end, ENDED: by_end}
+    return [it._replace(is_usual=usual.get(it, it.is_usual)) for it in COLUMNS]
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,14 @@ def day_field(label: str, help_text: str) -> forms.DateField:
 class DaysForm(PlainForm):
     """`from` and `to`: UTC days, both included."""
 
+    day_labels = ("From", "To")
     day_help = "A day, in UTC"
     earliest, latest = date.min, date.max
 
     def __init__(self, given: Any) -> None:
         super().__init__(given)
-        for name, label in (("from", "From"), ("to", "To")):  # `from` is a keyword
+        # `from` is a keyword.
+        for name, label in zip(("from", "to"), self.day_labels, strict=True):
             self.fields[name] = day_field(label, self.day_help)
 
     def clean(self) -> dict[str, Any]:
