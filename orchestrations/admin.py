@@ -96,11 +96,12 @@ class StepAdmin(PartOfRunAdmin):
         "orchestration_id",
         "step_number",
         "tenant",
+        "mode",
         "action",
         "name",
         "recorded_at",
     ]
-    list_filter = ["action"]
+    list_filter = ["mode", "action"]
     search_help_text = f"An orchestration's id. {FILTERS}"
 
 

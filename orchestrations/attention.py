@@ -9,6 +9,7 @@ from django.db.models import Count, Max, Min
 from orchestrations.models import Inference, Orchestration, Outcome
 from orchestrations.monthly_budget import MonthlyBudget, budget_of
 from orchestrations.overview import Whose
+from orchestrations.run_filter import newest_of
 
 NEWEST_RUNS = 200
 MOST_CALLS = 5_000  # of those runs that are looked through: some 15 ms
@@ -59,8 +60,8 @@ def sequence_gaps(whose: Whose) -> Gaps:
 def _newest_ended(whose: Whose) -> list[str]:
     """Return ids, the newest first: as many as have few enough calls together."""
     tenant_id, mode = whose
-    newest = Orchestration.objects.filter(tenant_id=tenant_id, mode=mode)
-    rows = newest.order_by("-id").values_list("id", "status", "inference_count")
+    newest = newest_of(tenant_id, mode)
+    rows = newest.values_list("id", "status", "inference_count")
     left, ids = MOST_CALLS, []
     for run, status, calls in rows[:NEWEST_RUNS]:
         if status != Orchestration.Status.RUNNING and 0 < calls <= left:

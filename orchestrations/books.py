@@ -381,6 +381,7 @@ class OrchestrationBooks:
         run.row["step_count"] += 1
         step = claims | {
             "tenant_id": scope.tenant_id,
+            "mode": scope.mode,
             "orchestration_id": run.row["id"],
             "step_number": run.row["step_count"],
             "recorded_at": self._now,

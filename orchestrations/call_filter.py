@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
-from orchestrations.models import NOBODY, NOT_COMPLETED, Adjustment
+from orchestrations.models import NOBODY, NOT_COMPLETED, Adjustment, Outcome
 
 NAMES = ("model", "provider", "agent_id", "workflow_id", "api_key_id")
 
@@ -25,6 +25,7 @@ class CallFilter:
     cost_source: str | None = None
     unpriced: bool = False  # by now: nor priced later
     failed: bool = False
+    unknown: bool = False  # whether it failed: a server ended meanwhile
     first: date | None = None  # UTC days by our clock, as rollups have them
     last: date | None = None
 
@@ -45,7 +46,8 @@ class CallFilter:
     def is_summed(self) -> bool:
         """Whether rollups know how many calls pass, and what they cost."""
         parts = self.unpriced + self.failed
-        return not (self.orchestration_id or self.cost_source or parts > 1)
+        others = self.orchestration_id or self.cost_source or self.unknown
+        return not (others or parts > 1)
 
     @property
     def days(self) -> Q:
@@ -77,6 +79,8 @@ class CallFilter:
             passing &= Q(cost_source=self.cost_source)
         if self.failed:
             passing &= Q(outcome__in=NOT_COMPLETED)
+        if self.unknown:
+            passing &= Q(outcome=Outcome.UNKNOWN.value)
         if self.unpriced:
             adjusted = Adjustment.objects.filter(
                 tenant_id=OuterRef("tenant_id"), inference_id=OuterRef("pk")

@@ -67,7 +67,7 @@ def find_calls(
 ) -> Found:
     """Return a page of the calls that pass, those after `place`."""
     rows = Inference.objects.filter(tenant_id=tenant_id, mode=mode)
-    if asked.orchestration_id:
+    if asked.orchestration_id or asked.unknown:  # which have an index of their own
         return _page(rows.filter(asked.times, asked.passing, _after(place)), limit)
     if asked.is_any:
         return _page(rows.filter(asked.times, _after(place)), limit)

@@ -5,15 +5,15 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
 from orchestrations.call_filter import WITHOUT, CallFilter
 from orchestrations.cost_periods import Asked, Preset
 from orchestrations.costs import GroupBy, Period
+from orchestrations.key_filter import KeyNamed, key_field
 from orchestrations.models import CostSource, Provider
+from orchestrations.step_search import StepSearch
 from tenants.filter_forms import DaysForm, SaysWhatIsSet, exactly
-from tenants.models import ApiKey
 
 MAX_DAYS = 3660
 # In an address, and those of the API besides.
@@ -129,12 +129,7 @@ class CallForm(SaysWhatIsSet, CostDaysForm):
     )
     agent_id = exactly("Agent", is_claimed=True)
     workflow_id = exactly("Workflow", is_claimed=True)
-    api_key = forms.CharField(
-        required=False,
-        max_length=60,
-        label="API key",
-        help_text="Its id, or its prefix: lk_live_…",
-    )
+    api_key = key_field("API key")
     orchestration_id = forms.CharField(
         required=False, max_length=36, label="Run", help_text="maip-orch:…"
     )
@@ -149,7 +144,9 @@ class CallForm(SaysWhatIsSet, CostDaysForm):
         choices=[("", "Or with"), *YES],
     )
     failed = forms.ChoiceField(
-        required=False, label="Failed", choices=[("", "Or not"), *YES]
+        required=False,
+        label="Failed",
+        choices=[("", "Or not"), *YES, ("unknown", "Nobody knows")],
     )
     format = forms.ChoiceField(
         required=False, choices=[("csv", "CSV")], widget=forms.HiddenInput
@@ -163,22 +160,12 @@ class CallForm(SaysWhatIsSet, CostDaysForm):
     def __init__(self, given: QueryDict, tenant_id: UUID) -> None:
         super().__init__(given)
         self._tenant_id = tenant_id
-        self.key: ApiKey | None = None
+        self.key: KeyNamed | None = None
 
     def clean_api_key(self) -> UUID | None:
         text: str = self.cleaned_data["api_key"]
-        if not text:
-            return None
-        keys = ApiKey.objects.filter(tenant_id=self._tenant_id)
-        try:
-            identifier = UUID(text)
-        except ValueError:
-            self.key = keys.filter(prefix=text).first()
-            if self.key is None:
-                raise ValidationError("No API key has this prefix.") from None
-            return self.key.pk
-        self.key = keys.filter(pk=identifier).first()
-        return identifier  # of a key that is gone, too
+        self.key = KeyNamed(text, self._tenant_id) if text else None
+        return self.key.pk if self.key else None
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -206,12 +193,45 @@ class CallForm(SaysWhatIsSet, CostDaysForm):
             orchestration_id=given["orchestration_id"] or None,
             cost_source=given["cost_source"] or None,
             unpriced=bool(given["unpriced"]),
-            failed=bool(given["failed"]),
+            failed=given["failed"] == "yes",
+            unknown=given["failed"] == "unknown",
             first=given["from"],
             last=given["to"],
         )
 
     def in_words(self, name: str, value: Any) -> str:
         if name == "api_key" and self.key:
-            return self.key.name
+            return self.key.words
         return super().in_words(name, value)
+
+
+class StepForm(SaysWhatIsSet, CostDaysForm):
+    agent_id = exactly("Agent", is_claimed=True)
+    workflow_id = exactly("Workflow", is_claimed=True)
+    without = forms.ChoiceField(
+        required=False,
+        label="Without",
+        choices=[
+            ("", "Anything"),
+            *((name, WITHOUTS[name]) for name in ("agent_id", "workflow_id")),
+        ],
+    )
+    format = forms.ChoiceField(
+        required=False, choices=[("csv", "CSV")], widget=forms.HiddenInput
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        name = cleaned.get("without")
+        if name and cleaned.get(name):
+            self.add_error("without", "No step is both of one and without.")
+        return cleaned
+
+    def search(self, tenant_id: UUID, mode: str) -> StepSearch:
+        given = self.cleaned_data
+        named = {name: given[name] or None for name in ("agent_id", "workflow_id")}
+        if given["without"]:
+            named[given["without"]] = ""
+        return StepSearch(
+            tenant_id, mode, **named, first=given["from"], last=given["to"]
+        )

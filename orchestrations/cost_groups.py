@@ -1,7 +1,7 @@
 """The groups that costs are shown in: how each is called, and where its calls are."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,11 +13,6 @@ from orchestrations.cost_periods import said
 from orchestrations.costs import Group, GroupBy, Key, Runs, Summary, Usage
 from orchestrations.models import NOBODY
 from tenants.models import ApiKey
-
-Address = Callable[..., str]  # of calls, with these filters in place of the days'
-
-# The filters that runs have too.
-OF_RUNS = {"agent_id", "workflow_id", "from", "to"}
 
 # What has no name: steps alone have no model and no provider.
 NAMELESS = {
@@ -34,30 +29,18 @@ class Row:
     key: Key
     usage: Usage
     runs: Runs | None
-    previous: Decimal | None  # what it cost in all, the period before
+    earlier: Usage | None  # the period before; None where that is not known
     filters: dict[str, Any] | None = None  # of its calls; None of what has none
-    # Where it is shown: its part of what the whole cost, addresses of its calls.
-    share: Share | None = None
-    url: str = ""
-    unpriced_url: str = ""
-    failed_url: str = ""
-    runs_url: str = ""
 
-    def with_doors(self, calls: Address, runs: Address, whole: Decimal) -> "Row":
+    @property
+    def previous(self) -> Decimal | None:
+        """What it cost in all, the period before."""
+        return None if self.earlier is None else self.earlier.total_cost
+
+    def share_of(self, whole: Decimal) -> Share:
         part = self.usage.total_cost
-        share = Share("", part, whole)
-        share = Share(f"{share.percent} % of the whole", part, whole)
-        if self.filters is None:
-            return replace(self, share=share)
-        are_of_runs = self.filters.keys() <= OF_RUNS
-        return replace(
-            self,
-            share=share,
-            runs_url=runs(**self.filters) if are_of_runs else "",
-            url=calls(**self.filters),
-            unpriced_url=calls(**self.filters, unpriced="yes"),
-            failed_url=calls(**self.filters, failed="yes"),
-        )
+        percent = Share("", part, whole).percent
+        return Share(f"{percent} % of the whole", part, whole)
 
     @property
     def plain_key(self) -> str:
@@ -122,8 +105,8 @@ def minus(usage: Usage, part: Usage) -> Usage:
 
 def table_of(summary: Summary, group_by: GroupBy, sort: str, tenant_id: UUID) -> Table:
     rows = _rows(summary.groups, group_by, tenant_id)
-    totals, previous = summary.totals, summary.previous.usage.total_cost
-    total = Row("In all", "", totals.usage, totals.runs, previous, {})
+    totals, earlier = summary.totals, summary.previous.usage
+    total = Row("In all", "", totals.usage, totals.runs, earlier, {})
     return Table(_sorted(rows, group_by, sort), total, summary.truncated)
 
 
@@ -135,7 +118,7 @@ def _rows(groups: list[Group], group_by: GroupBy, tenant_id: UUID) -> list[Row]:
             key=group.key,
             usage=group.totals.usage,
             runs=group.totals.runs,
-            previous=group.previous.total_cost,
+            earlier=group.previous,
             filters=filter_of(group.key, group_by),
         )
         for group in groups

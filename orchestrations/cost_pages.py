@@ -8,9 +8,11 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 
+from lucid.charts import Share
 from lucid.comparison import compared
 from lucid.csv_answer import csv_answer
 from orchestrations.cost_charts import draw_costs
+from orchestrations.cost_doors import YES, CostDoors, RowDoors
 from orchestrations.cost_forms import SORTS, TABLES, CostForm
 from orchestrations.cost_groups import Row, Table, table_of
 from orchestrations.cost_periods import Preset
@@ -44,24 +46,17 @@ class Costs:
         form = self.form
         return Question(*self.whose, form.asked.period, form.group_by, form.order)
 
-    def calls(self, **filters: Any) -> str:
-        """Return the address of calls of the period that pass filters."""
-        return self._of_period("calls", filters)
+    @property
+    def doors(self) -> CostDoors:
+        form = self.form
+        return CostDoors(self.member, form.asked.period, form.group_by, form.grouping)
 
-    def runs(self, **filters: Any) -> str:
-        return self._of_period("orchestrations", filters)
-
-    def _of_period(self, name: str, filters: dict[str, Any]) -> str:
-        period = self.form.asked.period
-        days = {"from": period.first, "to": period.last}
-        return self.member.address(name, **(days | filters))
-
-    def with_doors(self, row: Row, table: Table) -> Row:
-        whole = table.total.usage.total_cost
-        return row.with_doors(self.calls, self.runs, whole)
+    def shown(self, row: Row, table: Table) -> "ShownRow":
+        share = row.share_of(table.total.usage.total_cost)
+        return ShownRow(row, share, self.doors.of(row))
 
     def calls_between(self, first: date, last: date) -> str:
-        return self.calls(**{"from": first, "to": last})
+        return self.doors.calls(**{"from": first, "to": last})
 
     def page(self, **changes: Any) -> str:
         """Return this page's address with other choices."""
@@ -70,6 +65,15 @@ class Costs:
             name: given[name] for name in ("period", "from", "to", "by", "sort", "skip")
         }
         return self.member.address("costs", **(kept | changes))
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A group as the page has it."""
+
+    it: Row
+    share: Share
+    doors: RowDoors
 
 
 @member(can=Right.READ_COSTS)
@@ -89,7 +93,7 @@ def costs(request: PageRequest) -> HttpResponseBase:
         "asked": form.asked,
         "summary": summary,
         "usage": summary.totals.usage,
-        "total": asked.with_doors(table.total, table),
+        "total": asked.shown(table.total, table),
         "compared": compared(
             summary.totals.usage.total_cost, summary.previous.usage.total_cost
         ),
@@ -142,8 +146,8 @@ def _shown(asked: Costs, table: Table) -> dict[str, Any]:
     after = first + len(rows)
     more = len(table.rows) > after
     return {
-        "rows": [asked.with_doors(row, table) for row in rows],
-        "rest": table.rest(after) if skip is None else None,
+        "rows": [asked.shown(row, table) for row in rows],
+        "rest": _rest(asked, table, after) if skip is None else None,
         "truncated": table.truncated,
         "first": first + 1,
         "after": after,
@@ -153,6 +157,15 @@ def _shown(asked: Costs, table: Table) -> dict[str, Any]:
         "overview_url": "" if skip is None else asked.page(skip=None),
         "grouping": BY_LABELS[asked.form.grouping],
     }
+
+
+def _rest(asked: Costs, table: Table, shown: int) -> ShownRow | None:
+    """Return the groups that are not shown: no one list has what they are made of."""
+    rest = table.rest(shown)
+    if rest is None:
+        return None
+    share = rest.share_of(table.total.usage.total_cost)
+    return ShownRow(rest, share, RowDoors())
 
 
 def _with_runs(asked: Costs, rows: list[Row]) -> list[Row]:
@@ -166,13 +179,15 @@ def _with_runs(asked: Costs, rows: list[Row]) -> list[Row]:
 
 def _evidence(asked: Costs, summary: Summary, table: Table) -> dict[str, Any]:
     period, usage = asked.form.asked.period, summary.totals.usage
+    doors = asked.doors
     models = unpriced_models(*asked.whose, period) if usage.still_unpriced else []
     return {
         "charts": _charts(asked, summary, table) if period.length.days > 1 else [],
+        "list_prices": doors.list_prices(),
         "tokens": token_split(usage),
         "budget": budget_of(*asked.whose),
         "unpriced": [
-            (it, asked.calls(model=it.model, provider=it.provider, unpriced="yes"))
+            (it, doors.calls(model=it.model, provider=it.provider, unpriced=YES))
             for it in models
         ],
         "dearest": dearest_runs(*asked.whose, period, summary.totals.runs.bands),
@@ -187,7 +202,7 @@ def _charts(asked: Costs, summary: Summary, table: Table) -> list[Any]:
         asked.form.asked.period,
         asked.form.group_by,
         sorted(table.rows, key=lambda row: -row.usage.cost),
-        lambda row: asked.calls(**(row.filters or {})),
+        lambda row: asked.doors.calls(**(row.filters or {})),
         asked.calls_between,
         truncated=summary.truncated,
     )

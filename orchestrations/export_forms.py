@@ -11,7 +11,8 @@ from orchestrations.call_filter import CallFilter
 from orchestrations.models import CostSource
 from receipts.evidence import MAX_RECEIPTS
 from receipts.export_file import CSV, JSONL
-from receipts.receipt_filter import ReceiptFilter
+from receipts.forms import AFTER_LAST, entry_field
+from receipts.receipt_filter import PageFilter
 from tenants.filter_forms import DaysForm, exactly, unix_time
 from tenants.models import ApiKey, Tenant
 
@@ -40,8 +41,9 @@ OF_INFERENCES = [
     ("workflow_id", "Workflow", ""),
     ("api_key", "API key", "Its id, or the beginning that is shown of it"),
 ]
+OF_LOG = {"entries_from": "Entries from", "entries_to": "Entries to"}
 ONLY = {
-    RECEIPTS: [name for name, _, _ in OF_RECEIPTS],
+    RECEIPTS: [*(name for name, _, _ in OF_RECEIPTS), *OF_LOG],
     INFERENCES: [*(name for name, _, _ in OF_INFERENCES), "cost_source"],
 }
 
@@ -64,6 +66,8 @@ class ExportForm(DaysForm):
         self._tenant, self._mode = tenant, mode
         for name, label, help_text in [*OF_BOTH, *OF_RECEIPTS, *OF_INFERENCES]:
             self.fields[name] = exactly(label, help_text)
+        for name, label in OF_LOG.items():
+            self.fields[name] = entry_field(label)
         self.fields["cost_source"] = forms.ChoiceField(
             required=False,
             choices=[("", "Any"), *CostSource.choices],
@@ -110,7 +114,7 @@ class ExportForm(DaysForm):
         return {
             name: str(value)
             for name, value in self.cleaned_data.items()
-            if value and name not in unsaid
+            if value not in ("", None) and name not in unsaid
         }
 
     def clean_api_key(self) -> str:
@@ -131,19 +135,24 @@ class ExportForm(DaysForm):
         what = given.get("what")
         other = INFERENCES if what == RECEIPTS else RECEIPTS
         for name in ONLY[other] if what else ():
-            if given.get(name):
+            if given.get(name) not in ("", None):
                 self.add_error(name, f"{KINDS[str(what)]} have no such filter.")
         if given.get("proofs") and (what, given.get("format")) != (RECEIPTS, JSONL):
             self.add_error("proofs", "Proofs are of receipts as JSONL.")
+        self.refuse_backwards("entries_from", "entries_to", AFTER_LAST)
         return given
 
-    def receipt_filter(self) -> ReceiptFilter:
+    def receipt_filter(self) -> PageFilter:
         given = self.cleaned_data
-        names = [*(name for name, _, _ in OF_BOTH), *ONLY[RECEIPTS]]
-        asked: dict[str, Any] = {name: given[name] or None for name in names}
-        asked["since"] = unix_time(self.since)
-        asked["until"] = unix_time(self.until)
-        return ReceiptFilter(**asked)
+        names = [name for name, _, _ in [*OF_BOTH, *OF_RECEIPTS]]
+        claims: dict[str, Any] = {name: given[name] or None for name in names}
+        return PageFilter(
+            since=unix_time(self.since),
+            until=unix_time(self.until),
+            first_entry=given["entries_from"],
+            last_entry=given["entries_to"],
+            **claims,
+        )
 
     def call_filter(self) -> CallFilter:
         given = self.cleaned_data

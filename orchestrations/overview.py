@@ -44,6 +44,7 @@ class Figure:
     before: Value
     days: int
     url: str = ""
+    before_url: str = ""
     is_money: bool = False
 
     @property
@@ -113,12 +114,24 @@ def runs_in(whose: Whose, period: Period) -> tuple[int, int]:
     return now, before
 
 
-def receipts_in(log: Log, period: Period) -> tuple[int, int]:
-    """Return how many entries a log got in a period up to now, and in that before."""
+@dataclass(frozen=True)
+class Entries:
+    """Entries that a log got in a time, which follow each other."""
+
+    first: int
+    after: int  # the first that is none of them
+
+    @property
+    def count(self) -> int:
+        return self.after - self.first
+
+
+def entries_in(log: Log, period: Period) -> tuple[Entries, Entries]:
+    """Return what a log got in a period up to now, and in the one before."""
     earlier, begin = sizes_at(
         log, [_midnight(period.previous().first), _midnight(period.first)]
     )
-    return log.size - begin, begin - earlier
+    return Entries(begin, log.size), Entries(earlier, begin)
 
 
 def _midnight(day: date) -> int:
@@ -131,15 +144,17 @@ def known_cost(usage: Usage) -> Decimal | None:
     return usage.total_cost if has_price else None
 
 
-def charts_of(spent: Spent, urls: list[str]) -> list[TimeSeries]:
-    """Draw cost and calls of each day; `urls` lead to the records of each."""
+def charts_of(
+    spent: Spent, cost_urls: list[str], call_urls: list[str]
+) -> list[TimeSeries]:
+    """Draw cost and calls of each day; the addresses lead to the records of each."""
     days = list(days_of(spent.period))
     usage = [spent.of(day) for day in days]
     costs = Series("Cost", [known_cost(it) for it in usage])
     calls = Series("Calls", [it.calls for it in usage])
     return [
         TimeSeries(
-            "What did each day cost?", Unit.MONEY, Step.DAY, days, [costs], urls
+            "What did each day cost?", Unit.MONEY, Step.DAY, days, [costs], cost_urls
         ),
         TimeSeries(
             "How many calls were there each day?",
@@ -147,6 +162,6 @@ def charts_of(spent: Spent, urls: list[str]) -> list[TimeSeries]:
             Step.DAY,
             days,
             [calls],
-            urls,
+            call_urls,
         ),
     ]

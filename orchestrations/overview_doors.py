@@ -1,13 +1,14 @@
 """Where the first page leads to, for whom."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrations.costs import Period
+from orchestrations.overview import Entries
 from tenants.page_access import Member
 from tenants.roles import Right
 
-YES = "yes"  # as filters of calls have it
+YES, UNKNOWN = "yes", "unknown"  # as filters of calls have them
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class Doors:
 
     member: Member
     period: Period
+
+    @property
+    def previous(self) -> "Doors":
+        """The pages behind the numbers of the period before."""
+        return replace(self, period=self.period.previous())
 
     def page(self, name: str, right: Right, *names: Any, **query: Any) -> str:
         if not self.member.may(right):
@@ -26,6 +32,20 @@ class Doors:
         days = {"from": self.period.first, "to": self.period.last}
         return self.page(name, right, **days, **query)
 
-    def calls(self, which: str) -> str:
-        """Return the page of the calls that are `failed` or `unpriced`."""
-        return self.of_period("calls", Right.READ_COSTS, **{which: YES})
+    def costs(self) -> str:
+        return self.of_period("costs", Right.READ_COSTS)
+
+    def calls(self, **which: str) -> str:
+        """Return the page of calls: of all, or as of those that `failed="yes"`."""
+        return self.of_period("calls", Right.READ_COSTS, **which)
+
+    def ended_runs(self) -> str:
+        days = {"ended_from": self.period.first, "ended_to": self.period.last}
+        return self.page("orchestrations", Right.READ_RUNS, **days)
+
+    def entries(self, entries: Entries) -> str:
+        """Return the list of these entries of the log; "" of none."""
+        if not entries.count:
+            return ""
+        bounds = {"entries_from": entries.first, "entries_to": entries.after - 1}
+        return self.page("receipts", Right.READ_RECEIPTS, **bounds)

@@ -7,7 +7,7 @@ from functools import partial
 
 from orchestrations import attention
 from orchestrations.overview import Whose
-from orchestrations.overview_doors import Doors
+from orchestrations.overview_doors import UNKNOWN, YES, Doors
 from orchestrations.unpriced_models import unpriced_models
 from receipts.log_health import Health
 from receipts.models import SigningKey
@@ -107,7 +107,7 @@ def _on_prices(whose: Whose, doors: Doors) -> Iterator[Note]:
         f"{_count(len(models), 'model has', 's have')} no price, in {calls:,}"
         f" {'call' if calls == 1 else 'calls'}: {named}.",
         (
-            Link("These calls", doors.calls("unpriced")),
+            Link("These calls", doors.calls(unpriced=YES)),
             Link("Prices", doors.page("prices", Right.MANAGE_PRICES)),
         ),
     )
@@ -121,7 +121,7 @@ def _on_unknown(whose: Whose, doors: Doors) -> Iterator[Note]:
     yield Note(
         f"{most}{_count(unknown, 'gateway call has', 's have')} an unknown outcome: a"
         " server ended meanwhile.",
-        (Link("Calls that failed", doors.calls("failed")),),
+        (Link("These calls", doors.calls(failed=UNKNOWN)),),
     )
 
 

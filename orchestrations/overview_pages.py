@@ -1,9 +1,9 @@
 """The first page of a tenant: what was recorded and spent, and what needs attention."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from django import forms
@@ -20,12 +20,12 @@ from orchestrations.overview import (
     Whose,
     charts_of,
     days_of,
+    entries_in,
     known_cost,
-    receipts_in,
     runs_in,
     spent_in,
 )
-from orchestrations.overview_doors import Doors
+from orchestrations.overview_doors import YES, Doors
 from orchestrations.overview_notes import Note, notes_on
 from receipts.log_health import Health, health_of
 from receipts.models import Log
@@ -113,10 +113,11 @@ class Shown:
     @cached_property
     def charts(self) -> list[TimeSeries]:
         days = [
-            self.doors.page("costs", Right.READ_COSTS, **{"from": day, "to": day})
+            replace(self.doors, period=Period(day, day))
             for day in days_of(self.doors.period)
         ]
-        return charts_of(self.spent, days)
+        costs, calls = [day.costs() for day in days], [day.calls() for day in days]
+        return charts_of(self.spent, costs, calls)
 
     @cached_property
     def keys_url(self) -> str:
@@ -126,27 +127,32 @@ class Shown:
         if self.health:
             yield self._receipts(self.health.log)
         yield from self._of_usage()
-        doors = self.doors
-        url = doors.of_period("orchestrations", Right.READ_RUNS)
-        runs = runs_in(self.whose, doors.period)
-        yield self._figure("Runs that ended", *runs, url)
+        now, before = runs_in(self.whose, self.doors.period)
+        yield self._figure("Runs that ended", now, before, Doors.ended_runs)
 
     def _receipts(self, log: Log) -> Figure:
-        url = self.doors.page("receipts", Right.READ_RECEIPTS)
-        return self._figure("Receipts", *receipts_in(log, self.doors.period), url)
+        now, before = entries_in(log, self.doors.period)
+        urls = self.doors.entries(now), self.doors.entries(before)
+        return Figure("Receipts", now.count, before.count, self.days, *urls)
 
     def _of_usage(self) -> Iterator[Figure]:
-        now, before, doors = self.spent.now, self.spent.before, self.doors
-        costs = doors.of_period("costs", Right.READ_COSTS)
-        yield self._figure("Tokens", now.total_tokens, before.total_tokens, costs)
+        now, before, figure = self.spent.now, self.spent.before, self._figure
+        yield figure("Tokens", now.total_tokens, before.total_tokens, Doors.calls)
         cost = known_cost(now), known_cost(before)
-        yield self._figure("Cost", *cost, costs, is_money=True)
-        failed = doors.calls("failed")
-        yield self._figure("Calls that failed", now.failed, before.failed, failed)
+        yield figure("Cost", *cost, Doors.costs, is_money=True)
+        failed = partial(Doors.calls, failed=YES)
+        yield figure("Calls that failed", now.failed, before.failed, failed)
         unpriced = now.still_unpriced, before.still_unpriced
-        yield self._figure("Calls without a price", *unpriced, doors.calls("unpriced"))
+        none = partial(Doors.calls, unpriced=YES)
+        yield figure("Calls without a price", *unpriced, none)
 
     def _figure(
-        self, label: str, now: Any, before: Any, url: str, **more: Any
+        self,
+        label: str,
+        now: Any,
+        before: Any,
+        page: Callable[[Doors], str],
+        **more: Any,
     ) -> Figure:
-        return Figure(label, now, before, self.days, url, **more)
+        urls = page(self.doors), page(self.doors.previous)
+        return Figure(label, now, before, self.days, *urls, **more)

@@ -131,22 +131,14 @@ class _Books:
         self.calls = Inference.objects.filter(**self._whose)
         self.runs = Orchestration.objects.filter(**self._whose)
         self._run = self.runs.filter(pk=OuterRef("orchestration_id"))
-        steps = Step.objects.filter(tenant_id=tenant_id)
-        self.steps = steps.filter(Exists(self._run))
+        self.steps = Step.objects.filter(**self._whose)
 
     def check_owners(self) -> None:
         """Check that what names a run or a call names one that is there."""
         inference = self.calls.filter(pk=OuterRef("inference_id"))
-        any_run = Orchestration.objects.filter(
-            tenant_id=self._tenant_id, pk=OuterRef("orchestration_id")
-        )
         for rows, name, owner in (
             (self.calls.exclude(orchestration_id=""), "orchestration_id", self._run),
-            (
-                Step.objects.filter(tenant_id=self._tenant_id),
-                "orchestration_id",
-                any_run,
-            ),
+            (self.steps, "orchestration_id", self._run),
             (Adjustment.objects.filter(**self._whose), "inference_id", inference),
         ):
             lost = rows.filter(~Exists(owner)).first()

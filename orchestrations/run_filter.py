@@ -1,7 +1,5 @@
-"""The filters of runs, for the page and the API alike."""
+"""The filters of runs that pages and the API have in common."""
 
-import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -12,29 +10,19 @@ from django.db.models import ExpressionWrapper, F, QuerySet
 from django.utils import timezone
 
 from lucid.api.errors import invalid
-from lucid.api.pagination import DEFAULT_LIMIT, Limit, cut
-from orchestrations.claims import ID, ID_PREFIX, StatusName
-from orchestrations.models import Orchestration
+from lucid.api.pagination import DEFAULT_LIMIT, Limit
+from lucid.isolation import working_for
+from orchestrations.claims import ID_PREFIX, StatusName
+from orchestrations.models import NOBODY, Orchestration
 from orchestrations.money import CentsField, parse_cents
 from orchestrations.ulid import ALPHABET, LENGTH, earliest
 
-# What no index knows, like a status, is looked for in so many runs and no more.
-LOOKED_THROUGH = 10_000
 # A run gets its id, which rows are ordered by, a little before its time.
 SLACK = timedelta(minutes=1)
 
 RunCursor = Annotated[str, msgspec.Meta(pattern=rf"\A[{ALPHABET}]{{{LENGTH}}}\Z")]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Rows = QuerySet[Orchestration]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A page of runs. Where a filter ran out of rows to look through, it says so."""
-
-    runs: list[Orchestration]
-    next_cursor: str | None
-    looked_back_to: datetime | None = None
 
 
 class RunFilter(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
@@ -51,42 +39,20 @@ class RunFilter(msgspec.Struct, frozen=True, rename={"since": "from", "until": "
 
     def newest(self, tenant_id: UUID, mode: str) -> Rows:
         """Return the runs that pass, the newest first."""
-        total = ExpressionWrapper(F("cost") + F("step_cost"), CentsField())
-        wanted = self._along_an_index(tenant_id, mode).annotate(total=total)
-        return wanted.filter(**self._looked_for()).order_by("-id")
+        runs = newest_of(tenant_id, mode)
+        if self.cursor is not None:
+            runs = runs.filter(id__lt=ID_PREFIX + self.cursor)
+        return passing(runs, self.indexed | self.looked_for)
 
-    def page(self, tenant_id: UUID, mode: str) -> Found:
-        """Return a page of them, from as few rows as can be answered for at once."""
-        runs = self.newest(tenant_id, mode)
-        oldest = self._oldest(tenant_id, mode)
-        if oldest is not None:
-            runs = runs.filter(pk__gte=oldest)
-        page, more = cut(runs, self.limit)
-        if more:
-            return Found(page, cursor_of(page[-1].pk))
-        if oldest is not None:
-            return Found(page, cursor_of(oldest), started_at(oldest))
-        return Found(page, None)
-
-    def _oldest(self, tenant_id: UUID, mode: str) -> str | None:
-        """Return the id of the last run looked at, if there are others before it."""
-        if not self._looked_for():
-            return None
-        runs = self._along_an_index(tenant_id, mode).order_by("-id")
-        # Ids alone, which are in the index that is walked along.
-        ids = runs.values_list("pk", flat=True)
-        last = list(ids[LOOKED_THROUGH - 1 : LOOKED_THROUGH + 1])
-        return last[0] if len(last) > 1 else None
-
-    def _along_an_index(self, tenant_id: UUID, mode: str) -> Rows:
+    @property
+    def indexed(self) -> dict[str, Any]:
+        """Return what an index knows, which is in the order of the ids."""
         conditions = {
-            "id__lt": self.cursor and ID_PREFIX + self.cursor,
             "agent_id": self.agent_id,
             "workflow_id": self.workflow_id if self.agent_id is None else None,
             **self._times(),
         }
-        given = {name: value for name, value in conditions.items() if value is not None}
-        return Orchestration.objects.filter(tenant_id=tenant_id, mode=mode, **given)
+        return {name: value for name, value in conditions.items() if value is not None}
 
     def _times(self) -> dict[str, Any]:
         """Bound the times, and the ids too: those the indexes are ordered by."""
@@ -99,7 +65,8 @@ class RunFilter(msgspec.Struct, frozen=True, rename={"since": "from", "until": "
             bounds["id__lte"] = _first_id(self.until, SLACK)
         return bounds
 
-    def _looked_for(self) -> dict[str, Any]:
+    @property
+    def looked_for(self) -> dict[str, Any]:
         """Return what no index, or not the one that is walked along, knows."""
         conditions: dict[str, Any] = {
             "status": self.status,
@@ -120,16 +87,26 @@ class RunFilter(msgspec.Struct, frozen=True, rename={"since": "from", "until": "
             raise invalid({"min_cost_cents": [str(error)]}) from None
 
 
-def is_cursor(text: str) -> bool:
-    return bool(re.fullmatch(ID, ID_PREFIX + text))
+def newest_of(tenant_id: UUID, mode: str) -> Rows:
+    """Return runs, the newest first, in the very order of an index of each tenant's.
+
+    They are those of the tenant or of nobody. If all had to be of one tenant, this
+    order would be that of the ids alone to PostgreSQL, which then might walk back
+    through the ids of all tenants, past all that is newer than a quiet one's runs.
+    """
+    with working_for(tenant_id, NOBODY):
+        runs = Orchestration.objects.filter(mode=mode)
+    return runs.order_by("tenant_id", "mode", "-id")
+
+
+def passing(runs: Rows, conditions: dict[str, Any]) -> Rows:
+    """Return those that pass, with their `total`, which is one of the conditions."""
+    total = ExpressionWrapper(F("cost") + F("step_cost"), CentsField())
+    return runs.annotate(total=total).filter(**conditions)
 
 
 def cursor_of(run_id: str) -> str:
     return run_id.removeprefix(ID_PREFIX)
-
-
-def started_at(run_id: str) -> datetime:
-    return Orchestration.objects.values_list("started_at", flat=True).get(pk=run_id)
 
 
 def _first_id(moment: datetime, slack: timedelta) -> str:

@@ -9,15 +9,14 @@ from django.urls import reverse
 
 from lucid.csv_answer import csv_answer
 from lucid.list_page import chips, choices
-from orchestrations import run_filter
 from orchestrations.claims import ID
 from orchestrations.models import Orchestration
 from orchestrations.run_calls import calls_as_csv
-from orchestrations.run_filter import RunFilter, is_cursor
 from orchestrations.run_forms import CallFilterForm, RunFilterForm
 from orchestrations.run_links import ReceiptLinks
 from orchestrations.run_page import RunPage
-from orchestrations.run_rows import COLUMNS, RunRow, as_csv
+from orchestrations.run_rows import RunRow, as_csv, columns_of
+from orchestrations.run_search import RunSearch
 from orchestrations.settling import find, look_at, settle_due
 from receipts.ledger import LedgerUnavailable
 from tenants import events
@@ -29,25 +28,24 @@ MAX_NOTED = 1000  # characters of filters, in an event
 
 @member(can=Right.READ_RUNS)
 def runs(request: PageRequest) -> HttpResponse:
-    form = RunFilterForm(request.GET)
-    cursor = request.GET.get("cursor") or None
-    bad_cursor = cursor is not None and not is_cursor(cursor)
-    if not form.is_valid() or bad_cursor:
-        context = {"form": form, "bad_cursor": bad_cursor}
+    form = RunFilterForm(request.GET, request.member.tenant.pk)
+    search = form.as_search(request.GET.get("cursor", "")) if form.is_valid() else None
+    if search is None or search.is_lost:
+        context = {"form": form, "bad_cursor": search is not None}
         return render(request, "orchestrations/runs.html", context, status=400)
-    return _list(request, form, form.as_filter(cursor))
+    return _list(request, form, search)
 
 
-def _list(request: PageRequest, form: RunFilterForm, query: RunFilter) -> HttpResponse:
+def _list(request: PageRequest, form: RunFilterForm, search: RunSearch) -> HttpResponse:
     whose = request.member.tenant.pk, request.member.mode
     try:
         settle_due(*whose)
         is_log_shut = False
     except LedgerUnavailable:
         is_log_shut = True  # the page says so, and of each run whose time is over
-    found = query.page(*whose)
+    found = search.page(*whose)
     rows = [RunRow(run) for run in found.runs]
-    columns = choices(request.GET, COLUMNS)
+    columns = choices(request.GET, columns_of(by_end=search.is_by_end))
     if request.GET.get("format") == "csv":
         return _download(request, "orchestrations", "", *as_csv(rows, columns))
     context = {
@@ -57,9 +55,12 @@ def _list(request: PageRequest, form: RunFilterForm, query: RunFilter) -> HttpRe
         "shows": {choice.column.name for choice in columns if choice.is_shown},
         "rows": rows,
         "found": found,
-        "is_newest": query.cursor is None,
+        "is_newest": not search.cursor,
+        "is_by_end": search.is_by_end,
+        "counted": search.counted(*whose),
+        "has_call": bool(search.call),
         "is_log_shut": is_log_shut,
-        "looked_through": run_filter.LOOKED_THROUGH,
+        "looked_through": search.most,
     }
     return render(request, "orchestrations/runs.html", context)
 

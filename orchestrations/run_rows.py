@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -15,8 +15,11 @@ from orchestrations.run_words import STATUSES, Verdict, duration
 from orchestrations.settling import is_due
 from orchestrations.usage import TOKEN_COUNTS
 
+STARTED = Column("started", "Started")
+ENDED = Column("ended", "Ended", is_usual=False)
 COLUMNS = [
-    Column("started", "Started"),
+    STARTED,
+    ENDED,
     Column("run", "Run"),
     Column("status", "Status"),
     Column("workflow", "Workflow"),
@@ -30,6 +33,12 @@ COLUMNS = [
     Column("unpriced", "Unpriced", is_number=True, is_usual=False),
     Column("duration", "Duration", is_number=True),
 ]
+
+
+def columns_of(*, by_end: bool) -> list[Column]:
+    """Return the columns: the usual time is the one that the list is in order of."""
+    usual = {STARTED: not by_end, ENDED: by_end}
+    return [it._replace(is_usual=usual.get(it, it.is_usual)) for it in COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ Value = Callable[[RunRow], Any]
 # What a column of the page is in the file: units in the head, times in ISO 8601.
 IN_CSV: dict[str, list[tuple[str, Value]]] = {
     "started": [("started_at", lambda row: iso_time(row.run.started_at))],
+    "ended": [("ended_at", lambda row: _time(row.run.ended_at))],
     "run": [
         ("orchestration_id", lambda row: row.run.pk),
         ("name", lambda row: row.run.name),
@@ -108,6 +118,10 @@ def as_csv(
     ]
     head = [name for name, _ in shown]
     return head, [[value(row) for _, value in shown] for row in rows]
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else iso_time(moment)
 
 
 def _seconds(time: timedelta | None) -> str:

@@ -63,8 +63,8 @@ PRICE_PARTS = [
     Part("Which calls", "", ["provider", "model"]),
     Part(
         "Rates, in US dollars per million tokens",
-        "All of them empty: the list price. Else input and output are given, and a cache"
-        " rate that is left empty is that of input.",
+        "All of them empty: the list price. Else input and output are given, and a"
+        " cache rate that is left empty is that of input.",
         [
             "input_rate",
             "output_rate",

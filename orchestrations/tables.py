@@ -79,6 +79,7 @@ INFERENCE: Columns = {
 }
 STEP: Columns = {
     "tenant_id": UUID_,
+    "mode": TEXT,
     "orchestration_id": TEXT,
     "step_number": BIGINT,
     "recorded_at": TIME,

@@ -19,6 +19,7 @@ from orchestrations import (
     provider_pages,
     run_pages,
     settings_pages,
+    step_pages,
 )
 from orchestrations.gateway import drop_in_api
 from orchestrations.gateway import inference_api as gateway_api
@@ -73,6 +74,7 @@ pages: list[URLPattern] = [
     *of_tenant("orchestrations/<str:run_id>", run_pages.run_detail, "orchestration"),
     *of_tenant("costs", cost_pages.costs, "costs"),
     *of_tenant("costs/calls", call_pages.calls, "calls"),
+    *of_tenant("costs/steps", step_pages.steps, "cost-steps"),
     *of_tenant("exports", export_pages.exports, "exports"),
     *of_tenant(
         "orchestrations/<str:run_id>/evidence",

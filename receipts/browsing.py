@@ -22,7 +22,7 @@ from lucid.api.pagination import (
     encode_pair,
 )
 from receipts.models import Receipt
-from receipts.receipt_filter import ReceiptFilter
+from receipts.receipt_filter import PageFilter
 
 WINDOW = 20_000  # rows, tried in some 20 ms
 
@@ -96,18 +96,20 @@ BY_TIME = _Order(("timestamp", "leaf_index"))
 BY_SORTED_TIME = _Order(("claimed", "leaf_index"))
 
 
-def browse(query: ReceiptFilter, tenant_id: UUID, mode: str) -> Found:
+def browse(query: PageFilter, tenant_id: UUID, mode: str) -> Found:
     """Return a page of what passes. Raises the 400 for a cursor of another list."""
     log = Receipt.objects.of_log(tenant_id, mode)
-    claims, times = query.claims(), query.times()
+    claims, times, places = query.claims(), query.times(), query.places()
     name = next((name for name in INDEXED if name in claims), None)
     indexed = {name: claims[name]} if name else {}
+    asked = claims | places
     if times and indexed and not _is_beyond_window(log.filter(**indexed)):
         rows = log.annotate(claimed=F("timestamp") + 0)
         bounds = {n.replace("timestamp", "claimed"): v for n, v in times.items()}
-        return _found(BY_SORTED_TIME, rows.filter(**claims, **bounds), {}, query)
-    along = times or indexed
-    rest = {name: value for name, value in claims.items() if name not in along}
+        return _found(BY_SORTED_TIME, rows.filter(**asked, **bounds), {}, query)
+    # An index of a claim goes by place too.
+    along = times or indexed | places
+    rest = {name: value for name, value in asked.items() if name not in along}
     order = BY_TIME if times else BY_PLACE
     return _found(order, log.filter(**along), rest, query)
 
@@ -118,7 +120,7 @@ def _is_beyond_window(rows: QuerySet[Receipt]) -> bool:
 
 
 def _found(
-    order: _Order, rows: QuerySet[Receipt], rest: dict[str, Any], query: ReceiptFilter
+    order: _Order, rows: QuerySet[Receipt], rest: dict[str, Any], query: PageFilter
 ) -> Found:
     """Return a page of the rows that pass the `rest` too, tried on a window of them."""
     if query.cursor is not None:

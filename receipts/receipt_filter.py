@@ -11,6 +11,7 @@ from receipts.merkle import MAX_SIZE
 from receipts.models import Receipt
 
 UnixTime = Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)]
+NO_CLAIMS = {"limit", "cursor", "since", "until", "first_entry", "last_entry"}
 
 
 class ReceiptFilter(
@@ -46,7 +47,7 @@ class ReceiptFilter(
         return self.of_log(tenant_id, mode).order_by("leaf_index")
 
     def of_log(self, tenant_id: UUID, mode: str) -> QuerySet[Receipt]:
-        conditions = self.claims() | self.times()
+        conditions = self.claims() | self.times() | self.places()
         return Receipt.objects.of_log(tenant_id, mode).filter(**conditions)
 
     def claims(self) -> dict[str, str]:
@@ -54,7 +55,7 @@ class ReceiptFilter(
         given = {
             name: getattr(self, name)
             for name in self.__struct_fields__
-            if name not in {"limit", "cursor", "since", "until"}
+            if name not in NO_CLAIMS
         }
         given["policy_hash"] = self.policy_hash and self.policy_hash.lower()
         return {name: value for name, value in given.items() if value is not None}
@@ -62,4 +63,22 @@ class ReceiptFilter(
     def times(self) -> dict[str, Any]:
         """Return the bounds of the claimed time, both included, as look-ups."""
         bounds = {"timestamp__gte": self.since, "timestamp__lte": self.until}
+        return {name: value for name, value in bounds.items() if value is not None}
+
+    def places(self) -> dict[str, int]:
+        """Return the bounds of the place in the log, as look-ups: pages have some."""
+        return {}
+
+
+class PageFilter(ReceiptFilter, frozen=True):
+    """What pages and exports ask for besides: entries of the log, both included."""
+
+    first_entry: int | None = None
+    last_entry: int | None = None
+
+    def places(self) -> dict[str, int]:
+        bounds = {
+            "leaf_index__gte": self.first_entry,
+            "leaf_index__lte": self.last_entry,
+        }
         return {name: value for name, value in bounds.items() if value is not None}

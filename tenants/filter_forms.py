@@ -8,32 +8,43 @@ from django import forms
 from tenants.forms import PlainForm
 
 
+def day_field(label: str, help_text: str) -> forms.DateField:
+    return forms.DateField(
+        required=False,
+        label=label,
+        help_text=help_text,
+        widget=forms.DateInput(attrs={"type": "date"}),
+    )
+
+
 class DaysForm(PlainForm):
     """`from` and `to`: UTC days, both included."""
 
+    day_labels = ("From", "To")
     day_help = "A day, in UTC"
     earliest, latest = date.min, date.max
 
     def __init__(self, given: Any) -> None:
         super().__init__(given)
-        for name, label in (("from", "From"), ("to", "To")):  # `from` is a keyword
-            self.fields[name] = forms.DateField(
-                required=False,
-                label=label,
-                help_text=self.day_help,
-                widget=forms.DateInput(attrs={"type": "date"}),
-            )
+        # `from` is a keyword.
+        for name, label in zip(("from", "to"), self.day_labels, strict=True):
+            self.fields[name] = day_field(label, self.day_help)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        first, last = cleaned.get("from"), cleaned.get("to")
-        for name, day in (("from", first), ("to", last)):
+        for name in ("from", "to"):
+            day = cleaned.get(name)
             if day and not self.earliest <= day <= self.latest:
                 years = f"{self.earliest.year} to {self.latest.year}"
                 self.add_error(name, f"Expected a day from {years}.")
-        if first and last and first > last:
-            self.add_error("from", "This is after the last day.")
+        self.refuse_backwards("from", "to", "This is after the last day.")
         return cleaned
+
+    def refuse_backwards(self, first: str, last: str, complaint: str) -> None:
+        """Refuse two bounds of which the first is after the last."""
+        low, high = self.cleaned_data.get(first), self.cleaned_data.get(last)
+        if low is not None and high is not None and low > high:
+            self.add_error(first, complaint)
 
     @property
     def since(self) -> datetime | None:

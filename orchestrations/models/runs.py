@@ -211,6 +211,7 @@ class Step(TenantOwned):
         LLM_INFERENCE = "llm_inference"
 
     tenant = tenant_of_row()
+    mode = models.CharField(max_length=4, choices=Mode.choices)  # of its run
     orchestration_id = models.CharField(max_length=36)
     step_number = models.BigIntegerField()  # from 1
     recorded_at = models.DateTimeField()
@@ -229,6 +230,14 @@ class Step(TenantOwned):
                 fields=["tenant", "orchestration_id", "step_number"],
                 name="orchestrations_step_number_unique",
             )
+        ]
+        indexes = [
+            # Of those alone that the costs of steps are made of.
+            models.Index(
+                fields=["tenant", "mode", "recorded_at"],
+                condition=Q(cost__gt=0) & ~Q(action="llm_inference"),
+                name="steps_that_cost",
+            ),
         ]
 
     def __str__(self) -> str:

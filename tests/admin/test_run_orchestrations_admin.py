@@ -60,6 +60,7 @@ def inference(run):
 def step(run):
     return Step.objects.create(
         tenant=run.tenant,
+        mode=run.mode,
         orchestration_id=run.pk,
         step_number=1,
         recorded_at=NOW,

@@ -40,6 +40,10 @@ SIGHTS = [
     ("/costs", "/costs?from=2026-02-02&to=2026-01-01", 400),
     ("/costs", "/costs?mode=test", 200),
     ("/costs/calls", "/costs/calls?cursor=nonsense", 400),
+    ("/costs/steps", "/costs/steps?agent_id=nobody", 200),
+    ("/costs/steps", "/costs/steps?cursor=nonsense", 400),
+    ("/orchestrations", "/orchestrations?ended_from=2026-01-01", 200),
+    ("/orchestrations", "/orchestrations?call_model=gpt-5", 200),
     ("/exports", "/exports?mode=test", 200),
     ("/keys", "/keys?mode=test", 200),
 ]

@@ -226,6 +226,14 @@ class TestFilters:
             ({"without": "workflow_id"}, lambda c: c.workflow_id == ""),
             ({"without": "api_key"}, lambda c: c.api_key_id == NOBODY),
             ({"failed": "yes"}, lambda c: c.outcome in ("failed", "cut", "unknown")),
+            ({"failed": "unknown"}, lambda c: c.outcome == "unknown"),
+            (
+                {"failed": "unknown", "model": "common", "to": "2026-11-14"},
+                lambda c: (
+                    (c.outcome, c.model) == ("unknown", "common")
+                    and c.recorded_at.day <= 14
+                ),
+            ),
             ({"cost_source": "unpriced"}, lambda c: c.cost is None),
             ({"unpriced": "yes"}, lambda c: c.cost is None),
             (

@@ -4,6 +4,7 @@ import csv
 import io
 import random
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html import unescape
@@ -22,6 +23,7 @@ from orchestrations.cost_periods import said as spoken
 from orchestrations.costs import GroupBy, Period, summarise
 from orchestrations.models import NOBODY, Budget, MonthSpend
 from orchestrations.money import to_nanocents
+from tenants.templatetags.pages import total as dollars
 from tests.conftest import new_caller
 from tests.orchestrations.runs import post, record, start
 from tests.orchestrations.usage_rows import Ledger
@@ -88,10 +90,11 @@ def exported(person: Any, **query: Any) -> list[dict[str, str]]:
 
 
 def walk(person: Any, address: str) -> list[dict[str, str]]:
-    """Follow a link to calls, and to all older ones; return what CSV says of them."""
+    """Follow a link to a list, and to all older rows; return what CSV says of them."""
     rows: list[dict[str, str]] = []
     for _ in range(100):
         answer = person.get(address + "&format=csv")
+        assert answer.status_code == 200
         text = b"".join(answer.streaming_content).decode()
         rows += csv.DictReader(io.StringIO(text))
         following = person.get(address).content.decode()
@@ -134,7 +137,7 @@ class TestTheAnswer:
         ledger.write()
         text = page(analyst)
         assert answered(text).startswith("$1.50 from")
-        assert "1 call cost $1.00; 1 other step of agents cost $0.50" in said(text)
+        assert "1 call cost $1.00; other steps of agents cost $0.50" in said(text)
 
     def test_of_nothing_says_so(self, analyst, ledger):
         text = page(analyst)
@@ -188,6 +191,10 @@ class TestGroups:
             if number % 3 == 0:
                 ledger.step(at(1 + number % 25), run, number)
             ledger.end(run, at(2 + number % 25))
+        ledger.runs[0].started_at = at(1, month=9)
+        of_another = ledger.calls[0]
+        of_another.agent_id, of_another.model = "clerk", "m of the clerk"
+        of_another.api_key_id = NOBODY
         for call in ledger.calls:
             call.cost = call.cost and call.cost.quantize(Decimal("1E-9"))
         ledger.write()
@@ -218,9 +225,7 @@ class TestGroups:
     @pytest.mark.parametrize("by", BY)
     def test_lead_to_calls_that_add_up_to_them(self, acme, analyst, recorded, by):
         summary = summarise(acme.pk, "live", PERIOD, BY[by])
-        text = page(analyst, by=by)
-        section = text.partition('<section aria-labelledby="groups">')[2]
-        body = section.partition("<tbody>")[2].partition("</tbody>")[0]
+        body = body_of_groups(page(analyst, by=by))
         doors = [
             url
             for url in dict.fromkeys(links(body, "costs/calls"))
@@ -231,6 +236,74 @@ class TestGroups:
         wanted = sorted((it.calls, it.cost) for it in groups if it.calls)
         assert found == wanted
         assert sum(count for count, _ in found) == 240
+
+    @pytest.mark.parametrize("by", BY)
+    def test_lead_to_the_runs_that_are_counted(self, acme, analyst, recorded, by):
+        """One began before the period, and has two agents, models, and keys."""
+        summary = summarise(acme.pk, "live", PERIOD, BY[by])
+        text = page(analyst, by=by)
+        doors = dict.fromkeys(links(body_of_groups(text), "orchestrations"))
+        found = sorted(len(walk(analyst, url)) for url in doors)
+        groups = [it.totals.runs for it in summary.groups if it.totals.runs.count]
+        assert found == sorted(runs.count for runs in groups)
+        told = [answered(analyst.get(url).content.decode()) for url in doors]
+        sums = [re.findall(r"(\d+) runs? ended .+ cost:? (.+)\.$", it) for it in told]
+        wanted = [[(str(runs.count), dollars(runs.cost))] for runs in groups]
+        assert sorted(sums) == sorted(wanted)
+        total = table_of_groups(text).partition("<tfoot>")[2].partition("</tfoot>")[0]
+        (door,) = set(links(total, "orchestrations"))
+        assert total.count("/orchestrations?") == 3  # how many, average, 95 %
+        rows = walk(analyst, door)
+        assert len(rows) == summary.totals.runs.count == 120
+        cost = sum(Decimal(row["cost_usd"] or 0) for row in rows)
+        assert cost * 100 == summary.totals.runs.cost
+
+    @pytest.mark.parametrize("by", BY)
+    def test_lead_to_steps_that_add_up(self, acme, analyst, recorded, by):
+        summary = summarise(acme.pk, "live", PERIOD, BY[by])
+        text = page(analyst, by=by)
+        doors = dict.fromkeys(links(body_of_groups(text), "costs/steps"))
+        found = sorted(spent(walk(analyst, url)) for url in doors)
+        costs = [group.totals.usage.step_cost for group in summary.groups]
+        assert found == sorted(cost for cost in costs if cost)
+        (everything,) = set(links(text.partition("</h1>")[2][:2000], "costs/steps"))
+        assert spent(walk(analyst, everything)) == sum(costs)
+
+    def test_lead_to_what_they_cost_before(self, acme, analyst, ledger):
+        for day, cost in ((2, 100), (3, 20)):
+            run = ledger.run(at(day, month=10), f"agent-{day}")
+            ledger.call(at(day, month=10), cost, run)
+            ledger.call(at(day), 1, run)
+        ledger.step(at(2, month=10), run, 7, agent_id="clerk")
+        ledger.step(at(2), run, 1, agent_id="clerk")
+        ledger.write()
+        rows = dict(doors_of_rows(page(analyst, by="agent"), "Before"))
+        assert rows.keys() == {"agent-2", "agent-3", "clerk", "In all"}
+        assert spent(walk(analyst, rows["agent-2"])) == 100
+        assert spent(walk(analyst, rows["agent-3"])) == 20
+        assert "/costs/steps?" in rows["clerk"]
+        assert spent(walk(analyst, rows["clerk"])) == 7
+        # Of both calls and steps no one list is: the page of those days has each.
+        there = analyst.get(rows["In all"]).content.decode()
+        assert answered(there).startswith("$1.27 from 2 Oct 2026 to 31 Oct 2026")
+
+    def test_lead_from_each_number_to_something(self, acme, analyst, recorded):
+        ledger = recorded
+        text = page(analyst)
+        body = body_of_groups(text)
+        (first, *_) = re.findall(r"<tr>.*?</tr>", body)
+        cells = re.findall(r"<td.*?</td>", first)
+        numbers = [cell for cell in cells if re.search(r">\$?[1-9][0-9.,]*<", cell)]
+        assert len(numbers) >= 6
+        assert all("<a href" in cell for cell in numbers)
+        for part in ("tokens", "amounts"):
+            section = text.partition(f'aria-labelledby="{part}"')[2]
+            section = section.partition("</section>")[0]
+            for cell in re.findall(r'<td class="number">.*?</td>', section):
+                assert "<a href" in cell or said(cell) == "0"
+        (listed,) = [url for url in links(text, "costs/calls") if "list_price" in url]
+        assert "List price" in analyst.get(listed).content.decode()
+        assert len(walk(analyst, listed)) == len(ledger.calls)
 
     def test_lead_to_those_without_a_price_and_those_that_failed(
         self, acme, analyst, recorded
@@ -270,9 +343,9 @@ class TestGroups:
         text = page(analyst)
         rows = table(text)
         assert rows[1][:2] == ["m130", "$1.30"]
-        assert rows[21][0] == "The other 110"
-        assert rows[21][1] == f"${Decimal(sum(range(1, 111))) / 100}"
-        assert rows[22][:2] == ["In all", f"${Decimal(sum(range(1, 131))) / 100}"]
+        assert rows[16][0] == "The other 115"
+        assert rows[16][1] == f"${Decimal(sum(range(1, 116))) / 100:.2f}"
+        assert rows[17][:2] == ["In all", f"${Decimal(sum(range(1, 131))) / 100}"]
         (everything,) = [url for url in links(text, "costs") if "skip=0" in url]
         first = analyst.get(everything).content.decode()
         assert [row[0] for row in table(first)[1:]] == [
@@ -370,6 +443,21 @@ class TestGroups:
             ["In all", "$15.00"],
         ]
         assert "these are the 2 dearest" in said(text)
+
+
+def body_of_groups(text: str) -> str:
+    return table_of_groups(text).partition("<tbody>")[2].partition("</tbody>")[0]
+
+
+def doors_of_rows(text: str, column: str) -> Iterator[tuple[str, str]]:
+    """Yield where a column of the groups leads to, with each row's name."""
+    section = table_of_groups(text).partition("</section>")[0]
+    head, *rows = re.findall(r"<tr.*?</tr>", section, re.DOTALL)
+    names = [said(it).strip() for it in re.findall("<th.*?</th>", head, re.DOTALL)]
+    for row in rows:
+        cells = re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)
+        if found := re.findall('href="([^"]+)"', cells[names.index(column)]):
+            yield said(cells[0]).strip(), unescape(found[0])
 
 
 def table_of_groups(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from orchestrations import run_filter, run_pages
+from orchestrations import run_pages, run_search
 from orchestrations.models import Orchestration
 from receipts.ledger import LedgerUnavailable
 from tests.conftest import new_caller
@@ -20,6 +20,7 @@ from tests.tenants.people import after, events_of, new_person
 PATH = "/orchestrations"
 ALL_COLUMNS = [
     "started",
+    "ended",
     "run",
     "status",
     "workflow",
@@ -226,7 +227,7 @@ def test_it_goes_on_by_a_cursor_with_the_filters(alice, analyst):
 def test_a_rare_status_is_looked_for_so_far_and_then_further(
     alice, analyst, monkeypatch
 ):
-    monkeypatch.setattr(run_filter, "LOOKED_THROUGH", 3)
+    monkeypatch.setattr(run_search, "LOOKED_THROUGH", 3)
     oldest = start_at(alice, datetime(2026, 1, 1, tzinfo=UTC))
     post(alice, oldest, "complete", {})
     runs = newest_first(start(alice) for _ in range(4))
@@ -244,7 +245,7 @@ def test_a_rare_status_is_looked_for_so_far_and_then_further(
 
 
 def test_what_an_index_knows_is_looked_for_without_an_end(alice, analyst, monkeypatch):
-    monkeypatch.setattr(run_filter, "LOOKED_THROUGH", 1)
+    monkeypatch.setattr(run_search, "LOOKED_THROUGH", 1)
     old = start_at(alice, datetime(2026, 1, 1, tzinfo=UTC), workflow_id="w")
     start(alice)
     assert listed(text(analyst, workflow_id="w")) == [old]
@@ -287,6 +288,7 @@ def test_csv_has_the_rows_and_columns_that_are_shown(alice, analyst):
     seconds = (run.ended_at - run.started_at).total_seconds()
     assert row == {
         "started_at": run.started_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "ended_at": run.ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "orchestration_id": done,
         "name": "'=1+1",
         "status": "completed",

@@ -121,6 +121,8 @@ class TestReceipts:
             ({"from": "2020-01-01", "to": "2020-12-31"}, 0),
             ({"from": "2020-01-01"}, 5),
             ({"trace_id": "none"}, 0),
+            ({"entries_from": "0", "entries_to": "0"}, 1),
+            ({"entries_from": "3"}, 2),
         ],
     )
     def test_under_a_filter(self, auditor, run, filters, count):
@@ -470,6 +472,8 @@ class TestThePage:
             ({"workflow_id": "w"}, "Receipts have no such filter."),
             ({"cost_source": "unpriced"}, "Receipts have no such filter."),
             ({"what": "inferences", "runtime": "vllm"}, "have no such filter."),
+            ({"what": "inferences", "entries_from": 0}, "have no such filter."),
+            ({"entries_from": 2, "entries_to": 1}, "after the last entry"),
             ({"model": "x" * 201}, "at most 200 characters"),
             ({"model": "\0"}, "Null characters"),
         ],

@@ -212,6 +212,10 @@ def test_calls_whose_outcome_nobody_knows(alice, admin, logged, monkeypatch):
     ledger.write()
     (note,) = notes(admin)
     assert note.startswith("2 gateway calls have an unknown outcome")
+    page = admin.get("/").content.decode()
+    (url,) = re.findall(r'href="([^"]+)">These calls<', page)
+    table = admin.get(html.unescape(url)).content.decode().partition("<tbody>")[2]
+    assert table.count("<tr>") == 2
     monkeypatch.setattr(attention, "MOST_COUNTED", 2)
     (note,) = notes(admin)
     assert note.startswith("At least 2 gateway calls")

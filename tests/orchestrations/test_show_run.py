@@ -423,6 +423,7 @@ def add_steps(run: str, tenant: Any, count: int) -> None:
     Step.objects.bulk_create(
         Step(
             tenant=tenant,
+            mode="live",
             orchestration_id=run,
             step_number=number + 1,
             recorded_at=timezone.now(),

@@ -1,6 +1,8 @@
 """The first page of a tenant: figures of a period beside those of the one before."""
 
+import csv
 import html
+import io
 import json
 import random
 import re
@@ -226,18 +228,97 @@ def test_another_period_is_refused(acme, alice, admin, days):
     assert "A period has 7, 30 or 90 days" in text_of(answer)
 
 
+def doors(person: Person, path: str = "/") -> dict[str, list[str]]:
+    """Where each figure leads to, and that of the period before."""
+    page = person.get(path).content.decode()
+    parts = re.findall(r"<dt>(.*?)</dt>(.*?)</dd>", page, re.S)
+    return {
+        label: [html.unescape(url) for url in re.findall('href="([^"]+)"', rest)]
+        for label, rest in parts
+    }
+
+
+def listed(person: Person, address: str) -> list[dict[str, str]]:
+    """The rows of a list of one page, as CSV."""
+    answer = person.get(f"{address}&format=csv")
+    assert answer.status_code == 200
+    text = b"".join(answer.streaming_content).decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+class TestDoors:
+    def test_each_figure_leads_to_the_records_it_counts(self, acme, alice, admin):
+        ledger = Ledger(alice)
+        for ago, calls in ((29, 3), (30, 5), (59, 1), (60, 7)):
+            # It began before its period.
+            run = ledger.run(noon(ago + 1))
+            for number in range(calls):
+                outcome = ("failed", "")[number % 2]
+                ledger.call(noon(ago), None if number == 1 else 5, run, outcome=outcome)
+            ledger.end(run, noon(ago))
+        ledger.write()
+        fill_log(acme, [noon(70)])
+        found = doors(admin)
+        said = {
+            label: [now, re.split(r"[: ]", before)[-1]]
+            for label, (now, before) in figures(admin).items()
+        }
+        for label, counts in {
+            "Calls that failed": [2, 4],
+            "Calls without a price": [1, 1],
+            "Runs that ended": [1, 2],
+        }.items():
+            assert [len(listed(admin, url)) for url in found[label]] == counts
+            assert said[label][0] == str(counts[0])
+        tokens = [listed(admin, url) for url in found["Tokens"]]
+        assert [len(rows) for rows in tokens] == [3, 6]
+        assert figures(admin)["Tokens"][0] == "330"
+        pages = [text_of(admin.get(url)) for url in found["Cost"]]
+        assert "$0.10 from" in pages[0]
+        assert "$0.25 from" in pages[1]
+        assert found["Receipts"] == []  # none, in either
+
+    def test_receipts_lead_to_the_entries_of_the_days(self, acme, alice, admin):
+        grow(alice, 7)
+        issued = {0: 80, 1: 50, 2: 50, 3: 31}
+        with unguarded(Receipt):
+            for entry, ago in issued.items():
+                at = int(noon(ago).timestamp())
+                rows = Receipt.objects.filter(tenant=acme, leaf_index=entry)
+                rows.update(issued_at=at)
+        now, before = doors(admin)["Receipts"]
+        assert figures(admin)["Receipts"][0] == "3"
+        assert [row["leaf_index"] for row in listed(admin, now)] == ["6", "5", "4"]
+        assert [row["leaf_index"] for row in listed(admin, before)] == ["3", "2", "1"]
+
+    def test_what_the_check_says_leads_to_entries(self, acme, alice, admin):
+        grow(alice, 3)
+        call_command("verify_log", acme.slug, stdout=StringIO())
+        grow(alice, 2)
+        page = admin.get("/").content.decode().partition('<h2 id="log">')[2]
+        urls = re.findall(r'href="([^"]+/receipts\?[^"]+)"', page)
+        found = [[row["leaf_index"] for row in listed(admin, url)] for url in urls]
+        assert found == [["2", "1", "0"], ["4", "3"]]
+
+    def test_who_may_not_read_receipts_has_no_way_to_them(self, acme, alice, analyst):
+        grow(alice, 1)
+        found = doors(analyst)
+        assert "Receipts" not in found
+        assert all("/receipts" not in url for urls in found.values() for url in urls)
+
+
 class TestTheLog:
     def test_it_says_how_large_it_is_and_by_whom_it_was_checked(
         self, acme, alice, admin
     ):
         grow(alice, 3)
-        assert "3 entries, the newest from" in text_of(admin.get("/"))
+        assert "3 entries , the newest from" in text_of(admin.get("/"))
         assert "Not verified in full yet" in text_of(admin.get("/"))
         assert f"manage.py verify_log {acme.slug}" in text_of(admin.get("/"))
         call_command("verify_log", acme.slug, stdout=StringIO())
         grow(alice, 1)
         told = text_of(admin.get("/"))
-        assert "Verified in full up to entry 2," in told
+        assert "Verified in full up to entry 2 ," in told
         assert "1 entry has come since" in told
 
     def test_an_analyst_sees_none_of_it(self, acme, alice, analyst):

@@ -119,6 +119,7 @@ class Ledger:
         run.step_count += 1
         step = Step(
             tenant=self.tenant,
+            mode=self.mode,
             orchestration_id=run.pk,
             step_number=run.step_count,
             recorded_at=at,

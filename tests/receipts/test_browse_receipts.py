@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from html import unescape
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -73,6 +74,73 @@ def test_it_has_one_mode_of_one_tenant(acme, alice, charlie, auditor):
     live, test = (page(auditor, columns="run_id", mode=m) for m in ("live", "test"))
     assert ("a test" in live, "live" in live, "of globex" in live) == (0, 1, 0)
     assert ("a test" in test, ">live<" in test, "of globex" in test) == (1, 0, 0)
+
+
+class TestEntries:
+    @pytest.fixture
+    def log(self, alice):
+        for number in range(12):
+            alice.record(
+                run_id=f"run-{number}",
+                timestamp=1_700_000_000 - number * 86_400,
+                model_passport_id=("often", "rare")[number % 5 == 0],
+            )
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"entries_from": 9}, [11, 10, 9]),
+            ({"entries_to": 1}, [1, 0]),
+            ({"entries_from": 0, "entries_to": 0}, [0]),
+            ({"entries_from": 12}, []),
+            ({"entries_from": 2**63 - 1, "entries_to": 2**63 - 1}, []),
+            (
+                {"entries_from": 3, "entries_to": 10, "model_passport_id": "rare"},
+                [10, 5],
+            ),
+            ({"entries_to": 10, "runtime": "no"}, []),
+            # By the time claimed, the latest first: the other way round.
+            ({"entries_from": 3, "entries_to": 5, "from": "2023-11-01"}, [3, 4, 5]),
+            (
+                {"entries_from": 3, "model_passport_id": "rare", "from": "2023-11-01"},
+                [5, 10],
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("window", [1, 20_000])
+    def test_are_bounded_by_their_places(
+        self, log, auditor, query, expected, window, monkeypatch
+    ):
+        monkeypatch.setattr(browsing, "WINDOW", window)
+        assert [*chain(*every_page(auditor, **query))] == expected
+
+    def test_go_on_by_a_cursor_within_the_bounds(self, log, auditor):
+        text = page(auditor, entries_from=2, entries_to=8, cursor=encode_cursor(4))
+        assert entries(text) == [3, 2]
+
+    def test_are_carried_to_an_export(self, log, auditor):
+        text = page(auditor, entries_from=0, entries_to=3)
+        (export,) = re.findall(r'href="([^"]+)">Export all of these', text)
+        form = auditor.get(unescape(export)).content.decode()
+        assert re.findall(r'name="entries_\w+" value="(\d+)"', form) == ["0", "3"]
+
+    @pytest.mark.parametrize(
+        ("query", "complaint"),
+        [
+            ({"entries_from": "x"}, "Enter a whole number"),
+            ({"entries_from": "-1"}, "greater than or equal to 0"),
+            ({"entries_to": 2**63}, "less than or equal to"),
+            ({"entries_from": 3, "entries_to": 2}, "This is after the last entry"),
+        ],
+    )
+    def test_that_cannot_be_read_are_told(self, log, auditor, query, complaint):
+        answer = auditor.get(PATH, data=query)
+        assert answer.status_code == 400
+        assert complaint in answer.content.decode()
+
+    def test_are_no_filter_of_the_api(self, log, alice):
+        answer = alice.get("/v1/receipts?entries_from=11&first_entry=11")
+        assert len(answer.json()["receipts"]) == 12
 
 
 def cells(text: str) -> dict[str, str]:

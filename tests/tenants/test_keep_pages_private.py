@@ -95,6 +95,7 @@ OF_THE_CHOSEN_TENANT = {
     f"{RUN}/evidence": Page("/orchestrations/{run}/evidence", AUDITORS),
     "costs": Page("/costs", EVERYONE),
     "costs/calls": Page("/costs/calls", EVERYONE),
+    "costs/steps": Page("/costs/steps", EVERYONE),
     "exports": Page("/exports", AUDITORS),
     "keys": Page("/keys", AUDITORS),
     "keys/jwks.json": Page("/keys/jwks.json", AUDITORS),

@@ -76,6 +76,7 @@ def test_each_door_leads_to_a_page_of_that_tenant(acme, admin):
     ("path", "door"),
     [
         ("costs/calls", "Costs"),
+        ("costs/steps", "Costs"),
         ("keys/api", "Keys"),
         ("settings/prices", "Settings"),
         ("settings/providers/openai", "Settings"),
