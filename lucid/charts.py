@@ -225,7 +225,13 @@ class TimeSeries:
 
     def _point(self, number: int, value: Value) -> str:
         x = WIDTH * (number + 0.5) / len(self.starts)
-        return f"{x:.1f},{HEIGHT * (1 - float((value or 0) / self.top)):.2f}"
+        y = HEIGHT * (1 - float((value or 0) / self.top))
+        return f"{_short(x)},{_short(y)}"
+
+
+def _short(place: float) -> str:
+    """Write a place so that a thousand of them are a small part of a page."""
+    return f"{place:.1f}".removesuffix(".0")
 
 
 def _last(values: Sequence[Value]) -> Value:
@@ -267,10 +273,10 @@ def bars(values: Sequence[Value], top: Decimal) -> list[Bar]:
     gap = slot * 0.2
     return [
         Bar(
-            f"{slot * number + gap / 2:.1f}",
-            f"{HEIGHT - height:.2f}",
-            f"{slot - gap:.1f}",
-            f"{height:.2f}",
+            _short(slot * number + gap / 2),
+            _short(HEIGHT - height),
+            _short(slot - gap),
+            _short(height),
         )
         for number, value in enumerate(values)
         if value and (height := max(0.0, HEIGHT * float(value / top)))

@@ -58,18 +58,16 @@ class TestATimeSeries:
         it = chart(Series("calls", [0, 5, 10]), unit=Unit.COUNT)
         assert it.kind == "bars"
         assert [(bar.y, bar.height) for bar in it.bars] == [
-            ("50.00", "50.00"),
-            ("0.00", "100.00"),
+            ("50", "50"),
+            ("0", "100"),
         ]
         assert drawn(it).count("<rect") == 2
         assert [tick.value for tick in it.ticks] == [10, 5, 0]
 
     def test_of_several_is_lines_with_gaps_where_nothing_is_known(self):
         it = chart(Series("a", [10, None, 10, 0]), Series("b", [0, 0, 0, 0]))
-        assert it.lines[0].points == ["125.0,0.00", "625.0,0.00 875.0,100.00"]
-        assert it.lines[1].points == [
-            "125.0,100.00 375.0,100.00 625.0,100.00 875.0,100.00"
-        ]
+        assert it.lines[0].points == ["125,0", "625,0 875,100"]
+        assert it.lines[1].points == ["125,100 375,100 625,100 875,100"]
 
     def test_says_its_highest_value(self):
         text = drawn(chart(Series("a", [100, 200]), Series("b", [0, 900])))
