@@ -19,6 +19,7 @@ from orchestrations.cost_periods import Preset
 from orchestrations.cost_tables import Question, token_split
 from orchestrations.costs import GroupBy, Runs, Summary, runs_of_days, summarise
 from orchestrations.dearest_runs import dearest_runs
+from orchestrations.models import CostSource
 from orchestrations.monthly_budget import budget_of
 from orchestrations.unpriced_models import unpriced_models
 from tenants import events
@@ -184,6 +185,7 @@ def _evidence(asked: Costs, summary: Summary, table: Table) -> dict[str, Any]:
     return {
         "charts": _charts(asked, summary, table) if period.length.days > 1 else [],
         "list_prices": doors.list_prices(),
+        "once_unpriced": doors.calls(cost_source=CostSource.UNPRICED.value),
         "tokens": token_split(usage),
         "budget": budget_of(*asked.whose),
         "unpriced": [

@@ -533,6 +533,8 @@ class TestUnpriced:
         assert amounts["As charged"] == "$5.00"
         assert amounts["Adjusted"] == "$3.00"
         assert "1 had no price before" in said(text)
+        (door,) = [url for url in links(text, "costs/calls") if "cost_source" in url]
+        assert len(walk(analyst, door)) == 1
 
 
 class TestBudget:
