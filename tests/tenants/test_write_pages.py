@@ -76,6 +76,14 @@ def test_a_time_is_said_in_utc_whatever_its_zone(moment):
     )
 
 
+def test_indentation_is_left_out_but_for_what_is_preformatted():
+    page = "{% load pages %}{% unindented %}<p>\n    <b>{{ b }}</b>\n\n  text</p>"
+    page += "<pre>\n  <i>a</i></pre>\n  <br>{% endunindented %}"
+    assert Template(page).render(Context({"b": "<"})) == (
+        "<p>\n<b>&lt;</b>\n\n  text</p><pre>\n  <i>a</i></pre>\n<br>"
+    )
+
+
 def test_a_long_id_is_whole_where_it_is_selected_and_in_its_title():
     text = "maip-orch:01KBXXXXXXXXXXXXXXXXXXXXXX"
     shown = short(text)
