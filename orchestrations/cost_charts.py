@@ -1,7 +1,7 @@
 """What was spent, and on how many calls, over a time: two charts from one query."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from django.db.models import Case, F, IntegerField, Sum, Value, When
 from django.db.models.functions import TruncMonth, TruncWeek
 
 from lucid.charts import Series, Step, TimeSeries, Unit, starts_between, step_for
+from orchestrations.cost_doors import CostDoors
 from orchestrations.cost_groups import Row
 from orchestrations.costs import GroupBy, Period
 from orchestrations.models import UsageDay
@@ -31,18 +32,9 @@ class Charts(NamedTuple):
     calls: TimeSeries
 
 
-def draw_costs(
-    tenant_id: UUID,
-    mode: str,
-    period: Period,
-    group_by: GroupBy,
-    groups: Sequence[Row],
-    calls_of: Callable[[Row], str],
-    calls_between: Callable[[date, date], str],
-    *,
-    truncated: bool,
-) -> Charts:
-    """Chart the groups, the dearest first, with the addresses of their calls."""
+def draw_costs(doors: CostDoors, groups: Sequence[Row], *, truncated: bool) -> Charts:
+    """Chart the groups of a page of costs, the dearest first."""
+    period, group_by = doors.period, doors.group_by
     called = [group for group in groups if group.usage.calls]
     shown = [] if group_by == GroupBy.DAY else called
     shown = shown if len(shown) <= MOST else shown[:FEW]
@@ -51,14 +43,19 @@ def draw_costs(
     if group_by == GroupBy.DAY and not truncated:
         spent.take(groups)
     else:
-        spent.read((tenant_id, mode, period), group_by.column, shown)
+        whose = doors.member.tenant.pk, doors.member.mode
+        spent.read((*whose, period), group_by.column, shown)
     starts = starts_between(period.first, period.last, step)
     urls = [
-        calls_between(max(start, period.first), min(step.end(start), period.last))
+        doors.calls_between(max(start, period.first), min(step.end(start), period.last))
         for start in starts
     ]
     series = [
-        Series(group.label, spent.costs_of(number, starts), calls_of(group))
+        Series(
+            group.label,
+            spent.costs_of(number, starts),
+            doors.calls(**(group.filters or {})),
+        )
         for number, group in enumerate(shown)
     ]
     others = spent.costs_of(REST, starts)
@@ -67,7 +64,8 @@ def draw_costs(
         series.append(Series(label, others, is_rest=bool(shown)))
     if any(spent.steps.values()):
         steps = [spent.steps[start] for start in starts]
-        series.append(Series("Steps", steps, is_rest=len(series) == MOST))
+        is_rest = len(series) == MOST
+        series.append(Series("Steps", steps, doors.steps(), is_rest=is_rest))
     what = "it all" if group_by == GroupBy.DAY else f"each {NOUNS[group_by]}"
     calls = [spent.calls[start] for start in starts]
     return Charts(
@@ -79,7 +77,7 @@ def draw_costs(
             Unit.COUNT,
             step,
             starts,
-            [Series("Calls", calls, calls_between(period.first, period.last))],
+            [Series("Calls", calls, doors.calls())],
         ),
     )
 

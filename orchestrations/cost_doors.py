@@ -1,6 +1,7 @@
 """Where the numbers of the page of costs lead to: the records that each is made of."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -48,6 +49,16 @@ class CostDoors:
     def calls(self, **filters: Any) -> str:
         """Return the address of calls of the period that pass filters."""
         return self._page("calls", _days(self.period) | filters)
+
+    def calls_of(self, row: Row) -> str:
+        return self.calls(**(row.filters or {}))
+
+    def calls_between(self, first: date, last: date) -> str:
+        return self.calls(**{"from": first, "to": last})
+
+    def steps(self) -> str:
+        """Return the address of the steps of the period that cost something."""
+        return self._page("cost-steps", _days(self.period))
 
     def list_prices(self) -> str:
         return f"{self.calls()}&{urlencode({'columns': WITH_LIST_PRICE}, doseq=True)}"

@@ -56,9 +56,6 @@ class Costs:
         share = row.share_of(table.total.usage.total_cost)
         return ShownRow(row, share, self.doors.of(row))
 
-    def calls_between(self, first: date, last: date) -> str:
-        return self.doors.calls(**{"from": first, "to": last})
-
     def page(self, **changes: Any) -> str:
         """Return this page's address with other choices."""
         given = self.form.cleaned_data
@@ -199,15 +196,8 @@ def _evidence(asked: Costs, summary: Summary, table: Table) -> dict[str, Any]:
 def _charts(asked: Costs, summary: Summary, table: Table) -> list[Any]:
     if not (summary.totals.usage.calls or summary.totals.usage.steps):
         return []
-    charts = draw_costs(
-        *asked.whose,
-        asked.form.asked.period,
-        asked.form.group_by,
-        sorted(table.rows, key=lambda row: -row.usage.cost),
-        lambda row: asked.doors.calls(**(row.filters or {})),
-        asked.calls_between,
-        truncated=summary.truncated,
-    )
+    dearest = sorted(table.rows, key=lambda row: -row.usage.cost)
+    charts = draw_costs(asked.doors, dearest, truncated=summary.truncated)
     return list(charts)
 
 

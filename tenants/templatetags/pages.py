@@ -64,7 +64,7 @@ INDENTATION = re.compile(r"\n\s+(?=<)")
 
 @register.simple_block_tag
 def unindented(content: str) -> SafeString:
-    """Write markup without what indents its tags in templates: a twentieth of a page."""
+    """Write markup without what indents its tags in templates, 5 % of a page."""
     parts = PREFORMATTED.split(content)
     parts[::2] = [INDENTATION.sub("\n", part) for part in parts[::2]]
     return SafeString("".join(parts))
