@@ -116,8 +116,8 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
             "input_rate": "Input",
             "output_rate": "Output",
             "cache_read_rate": "Cache read",
-            "cache_write_5m_rate": "Cache write, 5 minutes",
-            "cache_write_1h_rate": "Cache write, 1 hour",
+            "cache_write_5m_rate": "Cache write, 5 min",
+            "cache_write_1h_rate": "Cache write, 1 h",
             "factor": "Discount factor",
         }
 
