@@ -72,16 +72,27 @@ def unindented(content: str) -> SafeString:
 
 @register.filter
 def when(moment: datetime | int | None) -> str:
-    """Show a time, or Unix seconds, in UTC; times.js says it in the viewer's zone."""
+    """Show a time, or Unix seconds, in UTC; page.js says it in the viewer's zone."""
+    return _time(moment, "")
+
+
+@register.filter
+def at(moment: datetime | None) -> str:
+    """Show a time as `when` does, but never as a while ago: for words like "since"."""
+    return _time(moment, " data-exact")
+
+
+def _time(moment: datetime | int | None, attribute: str) -> str:
     if moment is None:
         return "–"
     if not isinstance(moment, datetime):
         moment = datetime.fromtimestamp(int(moment), UTC)
     moment = moment.astimezone(UTC)
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
+        '<time datetime="{}" title="{}"{}>{}</time>',
         f"{moment:%Y-%m-%dT%H:%M:%SZ}",
         f"{moment.day} {moment:%b %Y %H:%M:%S} UTC",
+        attribute,
         f"{moment.day} {moment:%b %Y %H:%M} UTC",
     )
 
