@@ -36,9 +36,13 @@ class Shot(NamedTuple):
     width: int = WIDE
     press: str = ""  # a button
     wait_for: str = ""  # words, once it is pressed
+    follow: str = ""  # how the first link begins that leads from there to the next
+    leads_to: str = ""  # which page that is
+    is_logged_in: bool = True
 
 
 SHOTS = [
+    Shot("log-in", "/login", is_logged_in=False),
     Shot("overview", "/"),
     Shot("overview-dark", "/", "dark"),
     Shot("receipts", "/receipts"),
@@ -56,11 +60,49 @@ SHOTS = [
     Shot("costs", "/costs?by=agent"),
     Shot("costs-dark", "/costs", "dark"),
     Shot("calls", "/costs/calls"),
+    Shot("steps", "/costs/steps"),
     Shot("exports", "/exports"),
     Shot("keys", "/keys"),
+    Shot("key-rotate", "/keys", follow="Rotate", leads_to="/keys/{kid}/rotate"),
+    Shot("key-revoke", "/keys", follow="Revoke", leads_to="/keys/{kid}/revoke"),
+    Shot("api-keys", "/keys/api"),
+    Shot(
+        "api-key-rotate",
+        "/keys/api",
+        follow="Rotate",
+        leads_to="/keys/api/{api_key}/rotate",
+    ),
+    Shot(
+        "api-key-revoke",
+        "/keys/api",
+        follow="Revoke",
+        leads_to="/keys/api/{api_key}/revoke",
+    ),
     Shot("members", "/members"),
+    Shot("member", "/members", follow="Change", leads_to="/members/{member}"),
     Shot("audit", "/audit"),
     Shot("settings", "/settings"),
+    Shot("prices", "/settings/prices"),
+    Shot(
+        "price-end",
+        "/settings/prices",
+        follow="End",
+        leads_to="/settings/prices/{price}/end",
+    ),
+    Shot(
+        "provider",
+        "/settings",
+        follow="Change",
+        leads_to="/settings/providers/{provider}",
+    ),
+    Shot(
+        "provider-remove",
+        "/settings",
+        follow="Remove",
+        leads_to="/settings/providers/{provider}/remove",
+    ),
+    Shot("public-log", "/settings/public-log"),
+    Shot("account", "/account"),
     Shot("verify", "/verify"),
 ]
 
@@ -148,7 +190,7 @@ def take(
 ) -> None:
     context = browser.new_context(
         base_url=url,
-        storage_state=session,
+        storage_state=session if shot.is_logged_in else None,
         viewport={"width": shot.width, "height": HEIGHT},
         color_scheme="dark" if shot.scheme == "dark" else "light",
         reduced_motion="reduce",
@@ -161,6 +203,10 @@ def take(
     answer = page.goto(address._replace(query=query).geturl())
     if answer is None or answer.status != 200:
         sys.exit(f"{shot.path}: {answer and answer.status}")
+    if shot.follow:
+        page.get_by_role("link", name=re.compile(rf"^{shot.follow}\b")).first.click()
+        there = re.sub(r"{\w+}", "[^/]+", shot.leads_to)
+        page.wait_for_url(re.compile(rf"{there}(\?|$)"))
     if shot.press:
         page.get_by_role("button", name=shot.press).click()
         page.get_by_text(shot.wait_for).first.wait_for()

@@ -90,13 +90,16 @@ class Run:
                     text += [delta["content"]] if delta.get("content") else []
         return "".join(text).strip()
 
-    def step(self, action: str, name: str, given: str, found: str) -> str:
+    def step(
+        self, action: str, name: str, given: str, found: str, cost_cents: float = 0
+    ) -> str:
         step = {
             "action": action,
             "name": name,
             "input_hash": digest(given),
             "output_hash": digest(found),
             "result": found,
+            "cost_cents": cost_cents,
         }
         self.post(f"/v1/orchestrations/{self.id}/steps", step)
         return found
@@ -141,7 +144,7 @@ def say(agent: str, text: str) -> None:
 def answer_ticket(lucid: httpx.Client) -> None:
     run = Run(lucid, "support-desk", "answer-ticket", budget_cents=5, name="Ticket 1")
     topic = run.chat(f"Name the topic in two words: {TICKET}", 12)
-    order = run.step("tool_call", "look_up_order", "4711", "2 payments of $19.00")
+    order = run.step("tool_call", "look_up_order", "4711", "2 payments of $19.00", 0.02)
     run.step("decision", "refund", topic, "refund one payment")
     draft = run.stream(f"Order: {order}. Answer in one sentence: {TICKET}", 40)
     run.step("guardrail_check", "no_promises", draft, "passed")
@@ -243,7 +246,7 @@ def record(lucid: httpx.Client, told: dict[str, Any]) -> None:
 
 def forget(lucid: httpx.Client) -> None:
     run = Run(lucid, "night-batch", "tidy-up", timeout_seconds=1)
-    run.step("tool_call", "list_files", "/", "nothing")
+    run.step("tool_call", "list_files", "/", "nothing", 0.004)
     say("night-batch", "tidy-up: never came back, and times out")
 
 

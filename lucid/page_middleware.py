@@ -4,7 +4,7 @@
 would cost is a fifth of a short request.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from django.contrib.auth import middleware as auth
@@ -15,11 +15,25 @@ from django.http.response import HttpResponseBase
 from django.middleware import clickjacking, csrf, gzip
 from django.utils.deprecation import MiddlewareMixin
 
+from lucid.stack_room import with_room
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 API = ("/v1/", "/log/")
 
 
 def is_page(request: HttpRequest) -> bool:
     return not f"{request.path_info}/".startswith(API)
+
+
+def room_middleware(get_response: GetResponse) -> GetResponse:
+    """Draw pages where no loop of a template crosses the end of a stack chunk."""
+
+    def draw(request: HttpRequest) -> HttpResponseBase:
+        if is_page(request):
+            return with_room(get_response, request)
+        return get_response(request)
+
+    return draw
 
 
 class PagesOnly(MiddlewareMixin):

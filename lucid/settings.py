@@ -154,6 +154,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "lucid.content_policy.ContentPolicyMiddleware",
     "lucid.api.request_id.RequestIdMiddleware",
+    "lucid.page_middleware.room_middleware",
     "django.middleware.security.SecurityMiddleware",
     "lucid.page_middleware.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import NoReverseMatch
 
 from lucid.api.errors import ApiError
 from lucid.api.pagination import cut, encode_id_cursor
@@ -54,7 +55,10 @@ class Shown:
         name, right = PAGES.get(self.event.object_kind, ("", None))
         if not self.event.object_id or right is None or not self.member.may(right):
             return ""
-        return self.member.address(name, self.event.object_id)
+        try:
+            return self.member.address(name, self.event.object_id)
+        except NoReverseMatch:  # that is no id of one
+            return ""
 
     @property
     def title(self) -> str:

@@ -87,6 +87,7 @@ def test_what_it_is_about_is_a_click_away(alice, acme, auditor):
     assert auditor.get(f"/receipts/{receipt}").status_code == 200
     note(acme, kind="price", object_id="7")
     note(acme, "admin.viewed", kind="receipt")
+    note(acme, kind="receipt", object_id="no-id")
     page = text(auditor)
     assert f'/receipts/{receipt}">receipt</a>' in page
     assert page.count('<span class="quiet"><a ') == 1
