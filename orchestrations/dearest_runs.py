@@ -1,8 +1,9 @@
 """The dearest runs that ended within a period.
 
-RunDay counts runs by bands of cost, so it tells from which band on there are enough,
-and on which days they ended. Of these days an index is walked through, and the runs
-in it that are as dear are read. It is written once for each run: when it ends.
+RunDay counts runs by bands of cost, so it tells from which band on there are enough.
+Runs that are as dear are walked through by their cost, whenever they ended; if these
+are too many, as where runs used to cost more, then by their end, of those days alone
+on which one was as dear. Both indexes are written once for each run: when it ends.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,16 +11,17 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
 
-from django.db.models import Max, Q, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 
 from orchestrations.bands import COSTS
 from orchestrations.call_filter import midnight
 from orchestrations.costs import Period
-from orchestrations.models import Orchestration, RunDay
+from orchestrations.models import Orchestration, RunDay, RunMonth
 from orchestrations.money import from_nanocents
 
 HOW_MANY = 20
-MAX_READ = 20_000  # runs that may be among them
+MAX_WALKED = 20_000  # runs as dear, whenever they ended
+MAX_READ = 20_000  # runs of days, that may be among them
 
 FIELDS = (
     "id",
@@ -48,18 +50,31 @@ def dearest_runs(
 ) -> Dearest:
     """Find them, given how many of the period's runs are in each band of costs."""
     lowest = _lowest_band(bands)
-    days = _days_with(tenant_id, mode, period, lowest)
-    taken = list(_enough(days))
-    if not taken:
-        return Dearest([])
-    rows = Orchestration.objects.filter(
-        _ended_on(taken),
+    as_dear = Orchestration.objects.filter(
         tenant_id=tenant_id,
         mode=mode,
         final_cost__gte=from_nanocents(COSTS.least(lowest)),
     )
-    ordered = rows.only(*FIELDS).order_by("-final_cost", "-ended_at", "-pk")
-    return Dearest(list(ordered[:HOW_MANY]), len(days) - len(taken))
+    if _of_all_times(tenant_id, mode, lowest) <= MAX_WALKED:
+        days = [(period.first, period.last)]
+        return Dearest(_first(as_dear.filter(_ended_within(days))))
+    days_with = _days_with(tenant_id, mode, period, lowest)
+    taken = sorted(_enough(days_with))
+    rows = as_dear.filter(_ended_within(_stretches(taken))) if taken else as_dear.none()
+    return Dearest(_first(rows), len(days_with) - len(taken))
+
+
+def _first(runs: QuerySet[Orchestration]) -> list[Orchestration]:
+    ordered = runs.only(*FIELDS).order_by("-final_cost", "-ended_at", "-pk")
+    return list(ordered[:HOW_MANY])
+
+
+def _of_all_times(tenant_id: UUID, mode: str, lowest: int) -> int:
+    """Return how many runs are in this band or a higher one, whenever they ended."""
+    months = RunMonth.objects.filter(
+        tenant_id=tenant_id, mode=mode, dimension="", cost_band__gte=lowest
+    )
+    return months.aggregate(runs=Sum("runs"))["runs"] or 0
 
 
 def _lowest_band(bands: Mapping[int, int]) -> int:
@@ -98,9 +113,9 @@ def _enough(days: Iterable[tuple[date, int]]) -> Iterator[date]:
         yield day
 
 
-def _ended_on(days: Iterable[date]) -> Q:
+def _ended_within(stretches: Iterable[tuple[date, date]]) -> Q:
     ended = Q()
-    for first, last in _stretches(sorted(days)):
+    for first, last in stretches:
         after = midnight(last + timedelta(days=1))
         ended |= Q(ended_at__gte=midnight(first), ended_at__lt=after)
     return ended

@@ -126,13 +126,19 @@ class Orchestration(Tokens):
                 condition=~Q(workflow_id=""),
                 name="orchestrations_by_workflow",
             ),
-            # For the dearest that ended in a period. With `cost` and `step_cost` in it
-            # no count of a call would be a small update any more (HOT): these two
-            # change with every call, and the final cost when the run ends.
+            # For the dearest that ended in a period, by its days or by their cost. With
+            # `cost` and `step_cost` in one, no count of a call would be a small update
+            # any more (HOT): these two change with every call, and the final cost when
+            # the run ends.
             models.Index(
                 fields=["tenant", "mode", "ended_at", "final_cost"],
                 condition=Q(ended_at__isnull=False),
                 name="orchestrations_by_end",
+            ),
+            models.Index(
+                fields=["tenant", "mode", "final_cost", "ended_at"],
+                condition=Q(ended_at__isnull=False),
+                name="orchestrations_by_cost",
             ),
             models.Index(
                 fields=["expires_at"],

@@ -598,11 +598,13 @@ class TestTheDearestRuns:
         assert found == costs
         assert list(found) == sorted(costs, key=lambda run: -costs[run])
 
+    @pytest.mark.parametrize("walked", [dearest.MAX_WALKED, 0])
     @pytest.mark.parametrize("spread", [3, 10**6, 10**12])
     @pytest.mark.parametrize("count", [5, 20, 300])
     def test_are_those_that_looking_at_all_would_find(
-        self, acme, ledger, spread, count
+        self, acme, ledger, monkeypatch, spread, count, walked
     ):
+        monkeypatch.setattr(dearest, "MAX_WALKED", walked)
         source = random.Random(spread + count)
         for _ in range(count):
             run = ledger.run(at(1))
@@ -625,6 +627,7 @@ class TestTheDearestRuns:
     def test_are_of_the_newest_days_where_too_many_cost_as_much(
         self, acme, analyst, ledger, monkeypatch
     ):
+        monkeypatch.setattr(dearest, "MAX_WALKED", 50)
         monkeypatch.setattr(dearest, "MAX_READ", 50)
         for number in range(100):
             run = ledger.run(at(1))
