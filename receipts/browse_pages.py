@@ -18,6 +18,7 @@ from receipts.list_columns import (
     COLUMNS,
     SHOWN,
     Cell,
+    OnlyLinks,
     Row,
     Shown,
     cells,
@@ -80,12 +81,13 @@ def _list(
     rows: list[Row],
     shown: list[Shown],
 ) -> dict[str, Any]:
+    links = OnlyLinks(request.GET)
     return {
         "form": form,
         "chips": chips(request.GET, form.chips),
         "choices": choices(request.GET, COLUMNS),
         "columns": [item.column for item in shown],
-        "lines": [Line(row.receipt, cells(row, shown, request.GET)) for row in rows],
+        "lines": [Line(row.receipt, cells(row, shown, links)) for row in rows],
         "found": found,
         "window": WINDOW,
         "next_cursor": None if found.looked_to is not None else found.next_cursor,

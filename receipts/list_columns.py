@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import QueryDict
 
@@ -103,34 +104,48 @@ COLUMNS = [shown.column for shown in SHOWN]
 ALWAYS = ["leaf_index", "receipt_id"]
 
 
+class OnlyLinks:
+    """Addresses of the same list with one filter more."""
+
+    def __init__(self, query: QueryDict) -> None:
+        self._query = query
+        self._others: dict[str, str] = {}  # by the filter: the rest of the address
+
+    def of(self, name: str, value: Any) -> str:
+        if name not in self._others:
+            rest = without(self._query, CURSOR, name)[1:]
+            self._others[name] = f"?{rest}&" if rest else "?"
+        return self._others[name] + urlencode({name: value})
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     shown: Shown
     value: Any
     only_url: str  # the list of rows with this value alone
+    kind: str  # none, link, or that of the column
 
     @property
     def type_name(self) -> str:
         return TYPES.get(self.value, str(self.value))
 
 
-def cells(row: Row, shown: list[Shown], query: QueryDict) -> list[Cell]:
-    return [
-        Cell(item, value, _only_url(row, item, value, query))
-        for item in shown
-        for value in [item.value(row)]
-    ]
+def cells(row: Row, shown: list[Shown], links: OnlyLinks) -> list[Cell]:
+    return [_cell(row, item, links) for item in shown]
 
 
-def _only_url(row: Row, shown: Shown, value: Any, query: QueryDict) -> str:
-    if not shown.only or not value:
-        return ""
+def _cell(row: Row, shown: Shown, links: OnlyLinks) -> Cell:
+    value = shown.value(row)
+    if value == "" or value is None:
+        return Cell(shown, value, "", "none")
+    if value == "unpriced":
+        return Cell(shown, value, "", "text")
+    if not shown.only:
+        return Cell(shown, value, "", shown.kind)
     name = shown.only
     if name == "model" and value != row.receipt.model:
         name = "model_passport_id"
-    others = QueryDict(without(query, CURSOR, name)[1:], mutable=True)
-    others[name] = value
-    return f"?{others.urlencode()}"
+    return Cell(shown, value, links.of(name, value), "link")
 
 
 def csv_head(shown: list[Shown]) -> list[str]:
