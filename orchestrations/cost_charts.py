@@ -15,6 +15,7 @@ from orchestrations.cost_doors import CostDoors
 from orchestrations.cost_groups import Row
 from orchestrations.costs import GroupBy, Period
 from orchestrations.models import UsageDay
+from tenants.templatetags.pages import agent
 
 MOST = 6  # groups with a line of their own
 FEW = 4  # of more groups: the dearest, beside the rest and the steps
@@ -52,7 +53,7 @@ def draw_costs(doors: CostDoors, groups: Sequence[Row], *, truncated: bool) -> C
     ]
     series = [
         Series(
-            group.label,
+            agent(group.label),
             spent.costs_of(number, starts),
             doors.calls(**(group.filters or {})),
         )

@@ -23,6 +23,7 @@ from django.db.models import (
     When,
 )
 
+from lucid.api.uuid7 import time_of
 from orchestrations.models import NOT_COMPLETED, Inference, Orchestration, Step
 from orchestrations.run_calls import LONGEST, Callers, Rows
 from orchestrations.run_words import OUTCOMES
@@ -31,6 +32,7 @@ from orchestrations.run_words import OUTCOMES
 MOST_CALLS = 120
 MOST_STEPS = 50
 LANES = 8  # agents, the last of them standing for all others
+REST_OF_SECOND = timedelta(milliseconds=999)
 FAILED = Q(outcome__in=NOT_COMPLETED)
 
 
@@ -61,14 +63,30 @@ def spans_of_calls(recent: Rows, callers: Callers) -> list[Span]:
 
 def _of_call(call: Inference) -> Span:
     is_failed = call.outcome in NOT_COMPLETED
+    end = end_of(call)
     return Span(
         call.agent_id,
-        _before(call.recorded_at, call.latency_ms),
-        call.recorded_at,
+        _before(end, call.latency_ms),
+        end,
         f"{call.model}, {OUTCOMES[call.outcome].words}" if is_failed else call.model,
         failed=int(is_failed),
         cost=call.cost,
     )
+
+
+def end_of(call: Inference) -> datetime:
+    """Return when a call was recorded, to the millisecond where its receipt's id tells.
+
+    `recorded_at` is a whole second, as in the receipt. An id is given out with the
+    recording, or, by the gateway, when a call begins.
+    """
+    made = time_of(call.receipt_id)
+    if made is None:
+        return call.recorded_at
+    is_witnessed = bool(call.outcome)
+    took = timedelta(milliseconds=min(call.latency_ms or 0, LONGEST))
+    told = made + took if is_witnessed else made
+    return min(max(told, call.recorded_at), call.recorded_at + REST_OF_SECOND)
 
 
 def _together(recent: Rows, callers: Callers) -> Iterable[Span]:

@@ -2,7 +2,10 @@
 
 import secrets
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7() -> UUID:
@@ -12,6 +15,16 @@ def uuid7() -> UUID:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return UUID(int=value)
+
+
+def time_of(identifier: UUID) -> datetime | None:
+    """Return the millisecond in which a UUIDv7 was made; None of any other UUID."""
+    if identifier.version != 7:
+        return None
+    try:
+        return EPOCH + timedelta(milliseconds=identifier.int >> 80)
+    except OverflowError:  # after the year 9999
+        return None
 
 
 def earliest(seconds: float) -> UUID:
