@@ -104,7 +104,7 @@ def test_a_filter_is_set_by_keyboard(auditor):
 def test_the_pages_unfold_on_a_phone(open_page):
     page = open_page("auditor", width=360, java_script_enabled=False)
     page.goto("/audit")
-    pages = page.get_by_role("navigation", name="Pages")
+    pages = page.get_by_role("navigation", name="Pages", exact=True)
     expect(pages.get_by_role("link")).to_have_count(0)
     summary = pages.locator("summary")
     expect(summary).to_have_text("Pages Access events")

@@ -6,8 +6,10 @@ from playwright.sync_api import ConsoleMessage, Page, Request, Response
 
 # The console repeats what is known of an answer better from the answer itself.
 OF_ANSWERS = "Failed to load resource"
-# What the browser says of a page that turns out to be a file to keep.
-IS_DOWNLOAD = "net::ERR_ABORTED"
+# What the browser says of a page that turns out to be a file to keep, and of an icon
+# that it no longer wants, as the reader has gone on.
+IS_DROPPED = "net::ERR_ABORTED"
+ICON = "/static/icon.svg"
 # The console tells of it as well, but for scripts that listen as we do.
 TELL_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -37,7 +39,8 @@ class Watch:
             self._note(f"console {message.type}", message.text)
 
     def _failed(self, request: Request) -> None:
-        if not (request.is_navigation_request() and request.failure == IS_DOWNLOAD):
+        may_be_dropped = request.is_navigation_request() or request.url.endswith(ICON)
+        if not (may_be_dropped and request.failure == IS_DROPPED):
             self._note("request", f"{request.url} failed: {request.failure}")
 
     def _answered(self, response: Response) -> None:

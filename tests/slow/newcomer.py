@@ -95,7 +95,10 @@ class Run:
         return _descendants(self._make.pid)
 
     def wait_for_end(self) -> None:
-        self._make.wait(PATIENCE)
+        try:
+            self._make.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it goes on: {self.output}") from None
         self._reader.join(PATIENCE)
         assert not self._reader.is_alive(), f"a process is left: {self.output}"
 
@@ -107,7 +110,7 @@ class Run:
             self.terminate()
             try:
                 self.wait_for_end()
-            except (AssertionError, subprocess.TimeoutExpired):
+            except AssertionError:
                 self._kill()
                 raise
 

@@ -62,7 +62,7 @@ class Provider:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
-        self.finished = 0  # scenes that were played to their end
+        self.finished: list[Scene] = []  # those that were played to their end
         self._scenes: list[Scene] = []
         self._tls = tls
         self._lock = threading.Lock()
@@ -127,7 +127,7 @@ class Provider:
                 connection.shutdown(socket.SHUT_RDWR)
                 return False
         with self._lock:
-            self.finished += 1
+            self.finished.append(scene)
         return True
 
 

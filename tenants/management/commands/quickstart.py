@@ -50,18 +50,20 @@ class Command(BaseCommand):
         " serve on HOST:PORT (127.0.0.1:8000) and tick until interrupted."
     )
     target = "run"  # of the Makefile
+    is_interrupted = False
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.host = os.environ.get("HOST") or "127.0.0.1"
         self.port = int(os.environ.get("PORT") or 8000)
+        for name in INTERRUPTIONS:
+            signal.signal(name, self.interrupt)
         self.refuse_taken_port()
         call_command("migrate", verbosity=0)
         self.environment = dict(os.environ) | self.under_role()
         with across_tenants():
             first_use = self.first_use()
         connections.close_all()
-        for name in INTERRUPTIONS:
-            signal.signal(name, self.interrupt)
+        self.end_if_interrupted()
         children: list[Process] = []
         try:
             for part in self.parts():
@@ -75,9 +77,14 @@ class Command(BaseCommand):
         finally:
             self.stop(children)
 
-    @staticmethod
-    def interrupt(number: int, frame: Any) -> None:
+    def interrupt(self, number: int, frame: Any) -> None:
+        self.is_interrupted = True
         raise KeyboardInterrupt
+
+    def end_if_interrupted(self) -> None:
+        """Raise again what Python drops where it is raised in a callback or a `del`."""
+        if self.is_interrupted:
+            raise KeyboardInterrupt
 
     @property
     def url(self) -> str:
@@ -174,6 +181,7 @@ class Command(BaseCommand):
         deadline = time.monotonic() + START_SECONDS
         host = self.url.removeprefix("http://").rpartition(":")[0].strip("[]")
         while time.monotonic() < deadline and server.poll() is None:
+            self.end_if_interrupted()
             try:
                 socket.create_connection((host, self.port), timeout=1).close()
             except OSError:
@@ -184,6 +192,7 @@ class Command(BaseCommand):
 
     def wait_for_end(self, children: list[Process]) -> None:
         while all(child.poll() is None for child in children):
+            self.end_if_interrupted()
             time.sleep(0.5)
         raise CommandError("A part of Lucid has ended; its messages are above.")
 
