@@ -35,6 +35,13 @@ def enter(*tenant_ids: UUID) -> None:
     _tenants.set(frozenset(tenant_ids))
 
 
+def require(tenant_id: UUID) -> None:
+    """Raise NoTenant unless the code works for this tenant."""
+    tenants = current()
+    if tenants != ALL and tenant_id not in (tenants or ()):
+        raise NoTenant(f"Rows of tenant {tenant_id} were asked for by others.")
+
+
 @contextmanager
 def working_for(*tenant_ids: UUID) -> Iterator[None]:
     """Work for these tenants within the block; for nobody without any."""

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from lucid.api.errors import invalid
 from lucid.api.pagination import DEFAULT_LIMIT, Limit
-from lucid.isolation import working_for
+from lucid.isolation import require, working_for
 from orchestrations.claims import ID_PREFIX, StatusName
 from orchestrations.models import NOBODY, Orchestration
 from orchestrations.money import CentsField, parse_cents
@@ -93,7 +93,9 @@ def newest_of(tenant_id: UUID, mode: str) -> Rows:
     They are those of the tenant or of nobody. If all had to be of one tenant, this
     order would be that of the ids alone to PostgreSQL, which then might walk back
     through the ids of all tenants, past all that is newer than a quiet one's runs.
+    Raises NoTenant as any manager does.
     """
+    require(tenant_id)
     with working_for(tenant_id, NOBODY):
         runs = Orchestration.objects.filter(mode=mode)
     return runs.order_by("tenant_id", "mode", "-id")

@@ -14,10 +14,10 @@ from django.db.models import Value
 from django.db.models.functions import Replace
 from django.test.utils import CaptureQueriesContext
 
-from lucid.isolation import working_for
+from lucid.isolation import NoTenant, working_for
 from orchestrations import run_search
 from orchestrations.models import NOBODY, Orchestration
-from orchestrations.run_filter import RunFilter
+from orchestrations.run_filter import RunFilter, newest_of
 from orchestrations.run_search import RunSearch
 from tests.admin.test_list_large_tables import TABLES, fill, plan_of
 from tests.conftest import new_tenant
@@ -29,6 +29,12 @@ PATH = "/orchestrations"
 
 def at(day: int, hour: int = 12, month: int = 11) -> datetime:
     return datetime(2026, month, day, hour, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("worked_for", [(), (NOBODY,)])
+def test_the_newest_are_of_a_tenant_that_is_worked_for(alice, worked_for):
+    with working_for(*worked_for), pytest.raises(NoTenant):
+        newest_of(alice.tenant.pk, "live")
 
 
 @pytest.fixture
