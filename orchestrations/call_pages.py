@@ -17,10 +17,10 @@ from lucid.list_page import Column, chips, choices
 from orchestrations.call_search import Found, Place, add_up, find_calls
 from orchestrations.cost_forms import SOURCE_WORDS, CallForm
 from orchestrations.cost_tables import cents
+from orchestrations.list_downloads import note_download
 from orchestrations.models import NOBODY, Adjustment, CostSource, Inference
 from orchestrations.run_links import ReceiptLinks
 from orchestrations.usage import TOKEN_COUNTS
-from tenants import events
 from tenants.models import ApiKey
 from tenants.page_access import Member, PageRequest, member
 from tenants.roles import Right
@@ -208,15 +208,6 @@ CSV: dict[str, Callable[[Shown], Any]] = {
 
 
 def _csv(request: PageRequest, rows: list[Shown]) -> HttpResponseBase:
-    query = request.GET.copy()
-    query.pop("format", None)
-    events.record(
-        events.person(request),
-        "costs.exported",
-        tenant_id=request.member.tenant.pk,
-        kind="costs",
-        object_id="calls",
-        after={"table": "calls", "query": query.urlencode(), "rows": len(rows)},
-    )
+    note_download(request, "calls", len(rows))
     lines = [[value(row) for value in CSV.values()] for row in rows]
     return csv_answer("calls.csv", list(CSV), lines)

@@ -15,10 +15,10 @@ from lucid.list_page import Choice, Column, chips, choices
 from orchestrations import step_search
 from orchestrations.cost_forms import StepForm
 from orchestrations.cost_tables import cents
+from orchestrations.list_downloads import note_download
 from orchestrations.models import Orchestration, Step
 from orchestrations.recording import iso_time
 from orchestrations.step_search import Place
-from tenants import events
 from tenants.page_access import PageRequest, member
 from tenants.roles import Right
 
@@ -107,16 +107,7 @@ def _with_runs(steps: list[Step]) -> list[Shown]:
 def _csv(
     request: PageRequest, rows: list[Shown], chosen: list[Choice]
 ) -> HttpResponseBase:
-    query = request.GET.copy()
-    query.pop("format", None)
-    events.record(
-        events.person(request),
-        "costs.exported",
-        tenant_id=request.member.tenant.pk,
-        kind="costs",
-        object_id="steps",
-        after={"table": "steps", "query": query.urlencode(), "rows": len(rows)},
-    )
+    note_download(request, "steps", len(rows))
     parts = [IN_CSV[choice.column.name] for choice in chosen if choice.is_shown]
     head = [name for name, _ in parts]
     return csv_answer(
