@@ -260,11 +260,14 @@ def _apart(places: list[float]) -> list[float]:
 
 
 def round_up(value: Decimal) -> Decimal:
-    """Return 1, 2, 2.5, 4, 5 or 8 times a power of ten that is at least `value`."""
+    """Return 1, 2, 3, 4, 5 or 8 times a power of ten that is at least `value`.
+
+    Of each the half has two digits, as sums are shown with.
+    """
     if value <= 0:
         return Decimal(1)
     unit = Decimal(1).scaleb(value.adjusted())
-    digits = ("1", "2", "2.5", "4", "5", "8", "10")
+    digits = ("1", "2", "3", "4", "5", "8", "10")
     return next(top for d in digits if (top := Decimal(d) * unit) >= value)
 
 

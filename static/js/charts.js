@@ -36,12 +36,18 @@ function read(figure) {
   };
 }
 
-function money(amount) {
-  const digits =
-    !amount || amount >= 0.01
-      ? { minimumFractionDigits: 2, maximumFractionDigits: 2 }
-      : { maximumSignificantDigits: 3 };
-  return `$${amount.toLocaleString("en-US", digits)}`;
+// Cents, and as many decimals more as tell the steps of an axis apart.
+function decimalsOf(step) {
+  let decimals = 2;
+  const isWhole = (number) => Math.abs(number - Math.round(number)) < number / 1e6;
+  while (decimals < 15 && !isWhole(step * 10 ** decimals)) decimals += 1;
+  return decimals;
+}
+
+function amounts(splits) {
+  const decimals = decimalsOf(splits[1] - splits[0] || 1); // of one alone there is none
+  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return splits.map((amount) => `$${amount.toLocaleString("en-US", digits)}`);
 }
 
 function shorten(context, text, width) {
@@ -121,7 +127,7 @@ function axes(figure, starts) {
       grid: { stroke: colour("--line"), width: 1 },
       incrs: ofMoney ? undefined : wholeSteps,
       values: (plot, splits) =>
-        splits.map((value) => (ofMoney ? money(value) : whole.format(value))),
+        ofMoney ? amounts(splits) : splits.map((value) => whole.format(value)),
     },
   ];
 }

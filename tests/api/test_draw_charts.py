@@ -22,6 +22,7 @@ from lucid.charts import (
     step_for,
 )
 from lucid.comparison import compared
+from tenants.templatetags.pages import total
 
 FIRST = date(2026, 11, 1)
 
@@ -108,6 +109,12 @@ def test_an_axis_ends_at_a_round_number_not_far_above(value):
     top = round_up(value)
     assert value <= top <= value * Decimal("2.5")
     assert len(str(top.normalize().as_tuple().digits)) <= len("(2, 5)")
+
+
+@given(st.decimals("0.000000001", 10**12, places=9))
+def test_the_numbers_beside_an_axis_are_not_rounded(value):
+    for cents in (round_up(value), round_up(value) / 2):
+        assert Decimal(total(cents)[1:].replace(",", "")) * 100 == cents
 
 
 class TestSteps:
